@@ -82,7 +82,8 @@ class Settings(BaseSettings):
     )
     clickhouse_http: Address = Field("127.0.0.1:8123", description="ClickHouse by HTTP, host:port")
     redis: Annotated[str, _url("redis", "redis://127.0.0.1:6379/0")] = Field(
-        "redis://127.0.0.1:6379/0", description="Redis: the seal's lock, shared answers, the push to open pages"
+        "redis://127.0.0.1:6379/0",
+        description="Redis: the seal's lock, shared answers, the push to open pages",
     )
     http: Address = Field("127.0.0.1:8080", description="where the web page listens, host:port")
     data: Path = Field(Path("data"), description="the folder of the local stack's files and logs")
@@ -108,7 +109,8 @@ class Settings(BaseSettings):
         4 * 1024 * 1024, description="how many bytes of a partition one poll brings at most"
     )
     rooms_in_memory: Annotated[int, Field(ge=1000)] = Field(
-        200_000, description="how many rooms a worker holds in memory; the others are read back when they speak"
+        200_000,
+        description="how many rooms a worker holds in memory; the others are read back when they speak",
     )
     reader_password: str | None = Field(None, description="the password of ClickHouse's user `reader`")
 
