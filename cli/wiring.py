@@ -1,0 +1,36 @@
+"""The one place where settings meet the parts: everything else is handed what it needs."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+from settings import Settings
+from sql.client import Client
+
+
+def client(settings: Settings) -> Client:
+    """A connection to ClickHouse, for one thread."""
+    return Client(settings.clickhouse)
+
+
+def log_as_json() -> None:
+    """Log lines as JSON objects on standard error; libraries' warnings, too."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _dumps(value: Any, default: Any = None, **_: Any) -> str:
+    return orjson.dumps(value, default=default, option=orjson.OPT_NON_STR_KEYS).decode()

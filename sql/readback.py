@@ -1,0 +1,74 @@
+"""Reading back what was written: the entries of rooms from `turns`, a partition's time from `progress`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from journey.events import Entry, Event, RoomKey
+from sql.client import Client
+from sql.sink import EVENT
+
+_ASKED = "SELECT arrayJoin(arrayZip({sites:Array(String)}, {rooms:Array(String)})) AS pair"
+_HASHES = f"SELECT pair.1, reinterpretAsUInt128(sipHash128(pair.1, pair.2)) FROM ({_ASKED})"
+
+#: `rooms` first: most rooms that are asked for are new, and `turns` is by far the larger table.
+_KNOWN = f"SELECT DISTINCT site_id, room_id, topic FROM rooms WHERE (site_id, room) IN ({_HASHES})"
+
+_TURNS = (
+    "SELECT site_id, room_id, topic, partition, offset, toUnixTimestamp64Milli(received_at), "
+    + ", ".join(f"toUnixTimestamp64Milli({name})" if name == "occurred_at" else name for name in EVENT)
+    + f" FROM turns WHERE (site_id, room) IN ({_HASHES})"
+)
+
+_TIME = (
+    "SELECT toUnixTimestamp64Milli(max(time)) FROM progress "
+    "WHERE topic = {topic:String} AND partition = {partition:UInt16} AND offset <= {offset:UInt64}"
+)
+
+#: Rooms a query: its parameters travel as text.
+_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry in `turns`, with where it came from."""
+
+    key: RoomKey
+    topic: str
+    partition: int
+    entry: Entry
+
+
+class Readback:
+    """Reads through one connection; every method raises what sql.client.Client raises."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def known_rooms(self, keys: Iterable[RoomKey]) -> dict[RoomKey, set[str]]:
+        """Which of these rooms `rooms` has, and the topics that they came by."""
+        topics: dict[RoomKey, set[str]] = {}
+        for params in _parameters(keys):
+            for site_id, room_id, topic in self._client.rows(_KNOWN, params):
+                topics.setdefault(RoomKey(site_id, room_id), set()).add(topic)
+        return topics
+
+    def entries(self, keys: Iterable[RoomKey]) -> list[Found]:
+        """All that `turns` has of these rooms, in no order; a seq may be there more than once."""
+        return [
+            Found(RoomKey(row[0], row[1]), row[2], row[3], Entry(Event(*row[6:]), row[4], row[5]))
+            for params in _parameters(keys)
+            for row in self._client.rows(_TURNS, params)
+        ]
+
+    def partition_time(self, topic: str, partition: int, offset: int) -> int:
+        """The partition's time (ms) when it had been consumed up to `offset`: 0 before the first record."""
+        place = {"topic": topic, "partition": partition, "offset": offset}
+        time: int = self._client.rows(_TIME, place)[0][0]
+        return time
+
+
+def _parameters(keys: Iterable[RoomKey]) -> Iterator[dict[str, list[str]]]:
+    ordered = list(keys)
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = ordered[start : start + _AT_ONCE]
+        yield {"sites": [key.site_id for key in some], "rooms": [key.room_id for key in some]}

@@ -1,0 +1,58 @@
+"""Columnar inserts of what a batch writes: one synchronous insert a table, in the order that the caller chooses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sql.client import Client
+
+Rows = Sequence[tuple[Any, ...]]
+
+EVENT = (
+    "type", "seq", "occurred_at", "bot_id", "customer_id", "channel", "category", "scenario_version",
+    "dialog", "input_kind", "input", "error", "closed_by",
+)  # fmt: skip
+TURNS = ("site_id", "room_id", "topic", "partition", "offset", "received_at", *EVENT)
+MOVES = (
+    "site_id", "room_id", "customer_id", "version", "is_deleted",
+    "bot_id", "seq", "part", "occurred_at", "entered_at", "received_at", "step", "dialog", "move", "message",
+    "next_step", "next_dialog", "channel", "category", "scenario_version",
+)  # fmt: skip
+ROOMS = (
+    "site_id", "room_id", "topic", "partition", "version", "is_deleted", "bot_id", "customer_id",
+    "opened_at", "last_at", "entered_at", "ended_at", "closed_by", "phase", "phase_since", "ended_from",
+    "step", "dialog", "turns", "errors", "gaps", "last_received_at",
+)  # fmt: skip
+BOTS = (
+    "site_id", "bot_id", "name", "in_use", "channel", "category", "occurred_at", "received_at", "partition", "offset",
+)  # fmt: skip
+DEAD_LETTERS = ("topic", "partition", "offset", "key", "value", "reason", "detail", "received_at")
+PROGRESS = ("topic", "partition", "offset", "time", "log_end")
+
+
+class Sink:
+    """Inserts rows, given as tuples in the order of the tuple of names above; empty lists insert nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def turns(self, rows: Rows) -> None:
+        self._insert("turns", TURNS, rows)
+
+    def dead_letters(self, rows: Rows) -> None:
+        self._insert("dead_letters", DEAD_LETTERS, rows)
+
+    def moves(self, rows: Rows) -> None:
+        self._insert("moves", MOVES, rows)
+
+    def rooms(self, rows: Rows) -> None:
+        self._insert("rooms", ROOMS, rows)
+
+    def bots(self, rows: Rows) -> None:
+        self._insert("bots", BOTS, rows)
+
+    def progress(self, rows: Rows) -> None:
+        self._insert("progress", PROGRESS, rows)
+
+    def _insert(self, table: str, names: Sequence[str], rows: Rows) -> None:
+        if rows:
+            self._client.insert(table, dict(zip(names, zip(*rows, strict=True), strict=True)))

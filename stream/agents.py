@@ -1,0 +1,107 @@
+"""The Faust agent: takes polls, has them written, acks what may be committed, commits.
+
+The agent only queues; one writer takes all that is queued (so that blocks grow with the traffic, and a single event
+does not wait), runs it in a thread, and acks in the order of offsets. Automatic acks, `take()` and Faust's tables
+are not used: each of them acks what was not written (see shared/FAUST.md).
+"""
+
+import asyncio
+import os
+import sys
+from collections import defaultdict, deque
+from threading import Event as Flag
+from typing import Any
+
+import faust
+import structlog
+
+from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE
+from stream.batch import Batches, Place, Poll, Stopped
+from stream.transport import batch_schema
+
+log = structlog.get_logger()
+
+TOPICS = (TOPIC_LIVE, TOPIC_IMPORT, TOPIC_BOTS)
+
+#: Polls that wait for the writer; with Faust's own buffer they bound the worker's memory.
+QUEUED = 6
+
+
+class Writer:
+    """Between the agent and `Batches`: what is queued, what was handed out and is not committed yet."""
+
+    def __init__(self, app: faust.App, batches: Batches, stopping: Flag) -> None:
+        self._app, self._batches, self._stopping = app, batches, stopping
+        self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED)
+        self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
+        self._generation: int | None = None
+
+    async def put(self, event: Any) -> None:
+        """Hand over a poll; waits while too many are queued."""
+        await self._queue.put(event)
+
+    async def run(self) -> None:
+        """Write polls until the worker stops. Anything unexpected ends the process: nothing may be acked after it."""
+        try:
+            while not self._stopping.is_set():
+                await self._write(await self._take())
+        except Stopped as stopped:
+            log.info("batch given up", step=str(stopped))
+        except Exception as error:
+            log.critical("worker ends", error=str(error), kind=type(error).__name__, exc_info=True)
+            sys.stderr.flush()
+            os._exit(1)
+
+    async def _take(self) -> list[Any]:
+        events = [await self._queue.get()]
+        while not self._queue.empty():
+            events.append(self._queue.get_nowait())
+        return events
+
+    async def _write(self, events: list[Any]) -> None:
+        generation = self._app.consumer_generation_id
+        if generation != self._generation:  # every partition is read from its committed offset again
+            self._batches.forget()
+            self._unacked.clear()
+            self._generation = generation
+        events = [event for event in events if event.message.generation_id == generation]
+        if not events:
+            return
+        limits = await asyncio.get_running_loop().run_in_executor(None, self._batches.run, self._polls(events))
+        for event in events:
+            event.value.clear()  # the records are written; the message waits for its ack without them
+            self._unacked[event.message.topic, event.message.partition].append(event)
+        if self._app.consumer_generation_id == generation:
+            await self._commit(limits)
+
+    def _polls(self, events: list[Any]) -> list[Poll]:
+        """One poll a partition: what came in several is one block now."""
+        records: defaultdict[Place, list[Any]] = defaultdict(list)
+        for event in events:
+            records[event.message.topic, event.message.partition] += event.value
+        return [Poll(*place, some, self._log_end(*place, some[-1].offset + 1)) for place, some in records.items()]
+
+    def _log_end(self, topic: str, partition: int, at_least: int) -> int:
+        end = self._app.consumer.highwater(faust.types.TP(topic, partition))
+        return max(end or 0, at_least)
+
+    async def _commit(self, limits: dict[Place, int]) -> None:
+        for place, limit in limits.items():
+            unacked = self._unacked[place]
+            while unacked and unacked[0].message.offset < limit:
+                unacked.popleft().ack()
+        await self._app.consumer.commit()
+
+
+def add_agents(app: faust.App, batches: Batches, stopping: Flag) -> None:
+    """Give the app its agent and its writer."""
+    writer = Writer(app, batches, stopping)
+
+    @app.agent(app.topic(*TOPICS, schema=batch_schema()), name="turns")
+    async def turns(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await writer.put(event)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def write() -> None:
+        await writer.run()

@@ -1,0 +1,88 @@
+"""The worker: a Faust app with the batch transport, and how it ends."""
+
+import os
+from datetime import timedelta
+from threading import Event as Flag
+from threading import Timer
+
+import faust
+import structlog
+
+from journey.calendar import Calendar
+from settings import Settings
+from sql.client import Client
+from sql.readback import Readback
+from sql.sink import Sink
+from stream.agents import TOPICS, add_agents
+from stream.batch import Batches
+from stream.transport import use_batches
+
+log = structlog.get_logger()
+
+GROUP = "turnpath"
+
+#: SIGTERM drains or abandons within 10 s; what is abandoned is read again.
+STOP_WITHIN_S = 8.0
+
+
+def make_app(settings: Settings, client: Client) -> faust.App:
+    """The worker's app, ready to run; `client` is its own connection to ClickHouse."""
+    app = faust.App(
+        GROUP,
+        broker=f"kafka://{settings.kafka}",
+        datadir=str(settings.data / "faust"),
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        agent_supervisor="mode.CrashingSupervisor",  # else Faust goes on with the next poll after an exception
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=settings.batch_bytes,
+        broker_max_poll_records=None,
+        broker_max_poll_interval=604800.0,  # past it the consumer leaves and never comes back, alive and idle
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        broker_rebalance_timeout=60.0,
+        broker_commit_interval=1.0,
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,  # with True and a sink that is away, SIGTERM never ends the worker
+        stream_recovery_delay=0.0,  # above 0 a fresh partition's first poll is lost
+    )
+    use_batches(app, frozenset(TOPICS))
+    stopping = Flag()
+    add_agents(app, _batches(settings, client, stopping), stopping)
+    app.on_before_shutdown.connect(_end_in_time(stopping), weak=False)
+    return app
+
+
+def run(app: faust.App) -> None:
+    """Run the worker in this process until it is told to stop; never returns."""
+    faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False).execute_from_commandline()
+
+
+def _batches(settings: Settings, client: Client, stopping: Flag) -> Batches:
+    return Batches(
+        Readback(client),
+        Sink(client),
+        Calendar(settings.timezone),
+        wait=_ms(settings.reorder_wait),
+        idle=_ms(settings.room_idle),
+        rooms_in_memory=settings.rooms_in_memory,
+        stopping=stopping,
+    )
+
+
+def _end_in_time(stopping: Flag):  # type: ignore[no-untyped-def]
+    async def before_shutdown(app: faust.App, **_: object) -> None:
+        """Stop waiting for parts that are away; and end even where a thread hangs in one that never answers."""
+        log.info("worker stops")
+        stopping.set()
+        last = Timer(STOP_WITHIN_S, os._exit, [0])
+        last.daemon = True
+        last.start()
+
+    return before_shutdown
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

@@ -1,0 +1,175 @@
+"""The rooms of one partition, in memory while they speak: which events are folded, which wait, which are known.
+
+A room is a function of (R, P): its events among the records so far, and the partition's time (DESIGN.md, Delivery 2).
+Held in memory is the fold of what is folded, and the entries that wait; the folded entries themselves are read
+back from `turns` only for a batch that brings a seq which may be known already.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from journey.errors import DeadLetter
+from journey.events import Entry, RoomKey
+from journey.fold import fold
+from journey.order import folded_until
+from journey.room import Room
+from stream.changes import Changes
+from stream.windows import Waits
+
+
+class Held:
+    """A room in memory. `known`: its folded entries by seq, only while a batch needs them.
+
+    `elsewhere`: the topic that the room came by first, if it is not this one.
+    """
+
+    __slots__ = ("elsewhere", "known", "room", "waiting")
+
+    def __init__(self) -> None:
+        self.room: Room | None = None
+        self.waiting: dict[int, Entry] = {}
+        self.known: dict[int, Entry] | None = None
+        self.elsewhere: str | None = None
+
+    @property
+    def greatest(self) -> int:
+        return 0 if self.room is None else self.room.greatest
+
+
+class Rooms:
+    """The rooms of a partition, and its time: P, the greatest received_at of its records so far (ms).
+
+    `offset`: the next to be read. Nothing here waits or asks: what must be read back is handed in (`restore`).
+    """
+
+    def __init__(self, topic: str, partition: int, *, offset: int, time: int, wait: int, idle: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.offset, self.time = offset, time
+        self.wait, self.idle = wait, idle
+        self.held: dict[RoomKey, Held] = {}
+        self.waits = Waits()
+        self.duplicates = 0
+
+    # -- what a batch needs to know first ------------------------------------------------------------------------------
+    def unknown(self, events: Iterable[tuple[RoomKey, int]]) -> set[RoomKey]:
+        """Which rooms of a batch, given as (room, seq) in the order of the log, must be read back before it.
+
+        Those not in memory, and those with a seq that is not the greatest so far: it may be known.
+        """
+        greatest: dict[RoomKey, int] = {}
+        asked: set[RoomKey] = set()
+        for key, seq in events:
+            before = greatest.get(key)
+            if before is None:
+                held = self.held.get(key)
+                if held is None:
+                    asked.add(key)
+                    before = 0
+                else:
+                    before = max(held.waiting, default=held.greatest)
+            if seq <= before:
+                asked.add(key)
+            greatest[key] = max(before, seq)
+        return asked
+
+    def restore(
+        self, asked: Iterable[RoomKey], found: Mapping[RoomKey, list[Entry]], elsewhere: Mapping[RoomKey, str]
+    ) -> None:
+        """Take in what was read back: of each room asked for, its entries below this batch's first offset.
+
+        `elsewhere`: the rooms among them that came by another topic.
+        """
+        for key in asked:
+            # of two copies of a seq the one with the lower offset stands
+            received = {entry.event.seq: entry for entry in sorted(found.get(key, ()), key=_offset, reverse=True)}
+            held = self.held.get(key)
+            if held is None:
+                self._remember(key, received, elsewhere.get(key))
+            else:
+                held.known = {seq: entry for seq, entry in received.items() if seq <= held.greatest}
+
+    def _remember(self, key: RoomKey, received: dict[int, Entry], elsewhere: str | None) -> None:
+        held = self.held[key] = Held()
+        held.elsewhere = elsewhere
+        until = folded_until(received, self.time, self.wait)
+        held.known = {seq: received[seq] for seq in sorted(received) if seq <= until}
+        folded = fold(held.known.values(), self.idle)
+        held.room = None if folded is None else folded.room
+        for seq, entry in received.items():
+            if seq > until:
+                held.waiting[seq] = entry
+                self.waits.add(entry, key, self.wait)
+
+    # -- the records of a batch ----------------------------------------------------------------------------------------
+    def pass_time(self, time: int, changes: Changes) -> None:
+        """P has come to `time`: what has waited long enough is folded."""
+        self.time = time
+        for key in self.waits.due(time):
+            self._fold_ready(key, self.held[key], changes)
+
+    def receive(self, key: RoomKey, entry: Entry, changes: Changes) -> bool:
+        """Take in the next record's event: False where it is a duplicate; raises DeadLetter for a conflict."""
+        held, seq = self.held[key], entry.event.seq
+        if held.elsewhere is not None:
+            raise DeadLetter("other_topic", f"this room's events come by {held.elsewhere}")
+        known = held.waiting.get(seq) or (held.known or {}).get(seq)
+        if known is not None:
+            return self._again(known, entry)
+        if seq > held.greatest:
+            self._wait_or_fold(key, held, entry, changes)
+        else:
+            assert held.known is not None  # `unknown` named this room
+            held.room = changes.refold(key, held.known.values(), entry, self.time)
+            held.known[seq] = entry
+        return True
+
+    def _again(self, known: Entry, entry: Entry) -> bool:
+        if known.event != entry.event:
+            raise DeadLetter("conflict", f"seq {entry.event.seq} came with other content at offset {known.offset}")
+        self.duplicates += 1
+        return False
+
+    def _wait_or_fold(self, key: RoomKey, held: Held, entry: Entry, changes: Changes) -> None:
+        if entry.event.seq == held.greatest + 1 and not held.waiting:
+            self._fold(key, held, [entry], changes)
+            return
+        held.waiting[entry.event.seq] = entry
+        self.waits.add(entry, key, self.wait)
+        self._fold_ready(key, held, changes)
+
+    def _fold_ready(self, key: RoomKey, held: Held, changes: Changes) -> None:
+        """Fold of the waiting entries what has waited long enough, what lies before that, and what follows on."""
+        due = self.time - self.wait
+        until = max((seq for seq, entry in held.waiting.items() if entry.received_at <= due), default=held.greatest)
+        while until + 1 in held.waiting:
+            until += 1
+        ready = [held.waiting.pop(seq) for seq in sorted(held.waiting) if seq <= until]
+        if ready:
+            self._fold(key, held, ready, changes)
+            self.waits.settled(ready)
+
+    def _fold(self, key: RoomKey, held: Held, entries: list[Entry], changes: Changes) -> None:
+        held.room = changes.append(key, held.room, entries, self.time)
+        if held.known is not None:
+            for entry in entries:
+                held.known[entry.event.seq] = entry
+
+    # -- after a batch -------------------------------------------------------------------------------------------------
+    def first_waiting(self) -> int | None:
+        """The lowest offset of an event that waits: nothing from there on may be committed."""
+        return self.waits.first_offset()
+
+    def forget(self, spoke: Iterable[RoomKey], limit: int) -> None:
+        """Drop what only the batch needed; keep at most `limit` rooms, those that spoke last (and all that wait)."""
+        for key in spoke:
+            held = self.held.pop(key)
+            held.known = None
+            self.held[key] = held
+        surplus = len(self.held) - limit
+        if surplus > 0:
+            quiet = (key for key, held in self.held.items() if not held.waiting)
+            for key in [key for key, _ in zip(quiet, range(surplus), strict=False)]:
+                del self.held[key]
+
+
+def _offset(entry: Entry) -> int:
+    return entry.offset

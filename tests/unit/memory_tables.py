@@ -1,0 +1,108 @@
+"""ClickHouse's tables in memory, with ReplacingMergeTree's rule, for running the worker's batches without services.
+
+The engine itself is tested in tests/integration; here it is the protocol that is tried, in many short histories.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from journey.calendar import Calendar
+from journey.events import Entry, Event, RoomKey
+from sql.readback import Found
+from sql.sink import MOVES, ROOMS, TURNS
+
+
+class MemoryTables:
+    """What `Batches` reads and writes. `crash_at`: raise Crashed instead of the n-th insert from now on."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self.calendar = calendar
+        self.turns_rows: dict[tuple[RoomKey, int], tuple[Any, ...]] = {}
+        self.letters: dict[tuple[str, int, int], tuple[Any, ...]] = {}
+        self.moves_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
+        self.rooms_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
+        self.times: dict[tuple[str, int, int], int] = {}
+        self.ties: list[Any] = []
+        self.crash_at: int | None = None
+
+    # -- reads
+    def partition_time(self, topic: str, partition: int, offset: int) -> int:
+        return max(
+            (t for (a, b, o), t in self.times.items() if (a, b) == (topic, partition) and o <= offset), default=0
+        )
+
+    def known_rooms(self, keys: Iterable[RoomKey]) -> dict[RoomKey, set[str]]:
+        found: dict[RoomKey, set[str]] = {}
+        asked = set(keys)
+        for (key, _), (_, _, row) in self.rooms_rows.items():
+            if key in asked:
+                found.setdefault(key, set()).add(row["topic"])
+        return found
+
+    def entries(self, keys: Iterable[RoomKey]) -> list[Found]:
+        asked = set(keys)
+        return [
+            Found(key, row[2], row[3], Entry(Event(*row[6:]), row[4], row[5]))
+            for (key, _), row in self.turns_rows.items()
+            if key in asked
+        ]
+
+    # -- writes
+    def turns(self, rows: Any) -> None:
+        self._may_crash()
+        offset = TURNS.index("offset")
+        for row in rows:
+            key = RoomKey(row[0], row[1]), row[TURNS.index("seq")]
+            if key not in self.turns_rows or row[offset] < self.turns_rows[key][offset]:
+                self.turns_rows[key] = row
+
+    def dead_letters(self, rows: Any) -> None:
+        self._may_crash()
+        self.letters.update({row[:3]: row for row in rows})
+
+    def bots(self, rows: Any) -> None:
+        assert not rows
+
+    def moves(self, rows: Any) -> None:
+        self._may_crash()
+        for row in rows:
+            named = dict(zip(MOVES, row, strict=True))
+            key = RoomKey(row[0], row[1]), named["bot_id"], self.calendar.day(named["occurred_at"])
+            self._replace(self.moves_rows, (*key, named["seq"], named["part"]), named)
+
+    def rooms(self, rows: Any) -> None:
+        self._may_crash()
+        for row in rows:
+            named = dict(zip(ROOMS, row, strict=True))
+            self._replace(self.rooms_rows, (RoomKey(row[0], row[1]), self.calendar.day(named["opened_at"])), named)
+
+    def progress(self, rows: Any) -> None:
+        self._may_crash()
+        for topic, partition, offset, time, _ in rows:
+            place = (topic, partition, offset)
+            assert self.times.get(place, time) == time, "the partition's time at an offset is a function of the log"
+            self.times[place] = time
+
+    def _replace(self, table: dict[Any, Any], key: Any, row: dict[str, Any]) -> None:
+        version, is_deleted = row.pop("version"), row.pop("is_deleted")
+        old = table.get(key)
+        if old is None or version >= old[0]:
+            if old is not None and version == old[0] and (is_deleted, row) != old[1:] and not (is_deleted and old[1]):
+                self.ties.append((key, old, (version, is_deleted, row)))
+            table[key] = (version, is_deleted, row)
+
+    def _may_crash(self) -> None:
+        if self.crash_at is not None:
+            self.crash_at -= 1
+            if self.crash_at < 0:
+                self.crash_at = None
+                raise Crashed
+
+    # -- what stands
+    def standing(self, table: dict[Any, tuple[int, int, dict[str, Any]]]) -> dict[Any, dict[str, Any]]:
+        """FINAL: the newest version of each key, without tombstones."""
+        return {key: row for key, (_, is_deleted, row) in table.items() if not is_deleted}
+
+
+class Crashed(Exception):
+    """The process died just here."""
