@@ -1,0 +1,101 @@
+"""The real parts for a measurement: a broker, an embedded ClickHouse, a worker's process; on free ports, then gone."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from broker.consumed import reaches
+from broker.topics import make_topics
+from journey.events import TOPIC_LIVE
+from settings import Settings, load
+from sql.migrate import migrate
+from stack.jars import fetch
+from stack.parts import Part, clickhouse_part, kafka_part
+from stack.ports import free_port
+from stack.process import Process
+
+
+@contextmanager
+def stack() -> Iterator[Settings]:
+    """A broker and a ClickHouse with topics and tables made."""
+    with TemporaryDirectory(prefix="turnpath-bench-") as folder, ExitStack() as running:
+        settings = _settings(Path(folder))
+        fetch(settings.cache)
+        for part in (kafka_part(settings), clickhouse_part(settings)):
+            running.enter_context(_up(part, Path(folder)))
+        make_topics(settings)
+        migrate(settings)
+        yield settings
+
+
+@contextmanager
+def process(settings: Settings, name: str, command: list[str]) -> Iterator[Process]:
+    """A process with these settings in its environment, killed at the end."""
+    given = {f"TURNPATH_{n.upper()}": str(v) for n, v in settings if n in ("kafka", "clickhouse", "redis", "data")}
+    started = Process(command, settings.data / f"{name}.log", env={**os.environ, **given}, cwd=Path.cwd())
+    try:
+        yield started
+    finally:
+        started.stop(10)
+
+
+def committed(settings: Settings, group: str) -> int:
+    """How many records of chatbot.turns the group has committed."""
+    return sum(reach.committed - reach.first for reach in asyncio.run(reaches(settings.kafka, TOPIC_LIVE, group=group)))
+
+
+def rate(consumed: Callable[[], int], total: int, limit_s: float = 300) -> tuple[float, list[tuple[float, int]]]:
+    """Events a second between the first and the last that were seen consumed, and the samples (second, count)."""
+    samples: list[tuple[float, int]] = []
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        samples.append((time.monotonic(), consumed()))
+        if samples[-1][1] >= total:
+            break
+        time.sleep(0.1)
+    begun = next((n for n, (_, count) in enumerate(samples) if count), len(samples) - 1)
+    (t0, c0), (t1, c1) = samples[max(0, begun - 1)], samples[-1]
+    return (c1 - c0) / max(t1 - t0, 1e-9), samples
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _up(part: Part, folder: Path) -> Iterator[Process]:
+    started = part.start(folder)
+    try:
+        part.await_answer(started)
+        yield started
+    finally:
+        started.stop(5)
+
+
+def _settings(data: Path) -> Settings:
+    def address() -> str:
+        return f"127.0.0.1:{free_port()}"
+
+    return Settings(
+        kafka=address(),
+        clickhouse=f"clickhouse://{address()}/turnpath",
+        clickhouse_http=address(),
+        redis=f"redis://{address()}/0",
+        http=address(),
+        data=data,
+        cache=load().cache,
+    )
