@@ -17,4 +17,4 @@ def command() -> None:
 
     wiring.log_as_json()
     settings = configuration.load()
-    app.run(app.make_app(settings, wiring.client(settings)))
+    app.run(app.make_app(settings, wiring.client(settings), wiring.client(settings)))

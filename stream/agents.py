@@ -16,7 +16,8 @@ import faust
 import structlog
 
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE
-from stream.batch import Batches, Place, Poll, Stopped
+from stream.batch import Batches, Prepared, Stopped
+from stream.poll import Place, Poll
 from stream.transport import batch_schema
 
 log = structlog.get_logger()
@@ -42,15 +43,20 @@ class Writer:
 
     async def run(self) -> None:
         """Write polls until the worker stops. Anything unexpected ends the process: nothing may be acked after it."""
+        writing: asyncio.Task[None] | None = None
         try:
             while not self._stopping.is_set():
-                await self._write(await self._take())
+                events = self._current(await self._take())
+                if not events:
+                    continue
+                prepared = await asyncio.to_thread(self._batches.prepare, self._polls(events))
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._write(events, prepared))
         except Stopped as stopped:
             log.info("batch given up", step=str(stopped))
         except Exception as error:
-            log.critical("worker ends", error=str(error), kind=type(error).__name__, exc_info=True)
-            sys.stderr.flush()
-            os._exit(1)
+            _end(error)
 
     async def _take(self) -> list[Any]:
         events = [await self._queue.get()]
@@ -58,21 +64,29 @@ class Writer:
             events.append(self._queue.get_nowait())
         return events
 
-    async def _write(self, events: list[Any]) -> None:
+    def _current(self, events: list[Any]) -> list[Any]:
+        """The polls of this assignment: after a rebalance every partition is read from its committed offset again."""
         generation = self._app.consumer_generation_id
-        if generation != self._generation:  # every partition is read from its committed offset again
+        if generation != self._generation:
             self._batches.forget()
             self._unacked.clear()
             self._generation = generation
-        events = [event for event in events if event.message.generation_id == generation]
-        if not events:
-            return
-        limits = await asyncio.get_running_loop().run_in_executor(None, self._batches.run, self._polls(events))
+        return [event for event in events if event.message.generation_id == generation]
+
+    async def _write(self, events: list[Any], prepared: Prepared) -> None:
+        generation = self._generation
+        try:
+            await asyncio.to_thread(self._batches.write, prepared)
+        except Stopped:
+            raise
+        except Exception as error:
+            _end(error)
         for event in events:
             event.value.clear()  # the records are written; the message waits for its ack without them
-            self._unacked[event.message.topic, event.message.partition].append(event)
-        if self._app.consumer_generation_id == generation:
-            await self._commit(limits)
+        if generation == self._generation == self._app.consumer_generation_id:
+            for event in events:
+                self._unacked[event.message.topic, event.message.partition].append(event)
+            await self._commit(prepared.limits)
 
     def _polls(self, events: list[Any]) -> list[Poll]:
         """One poll a partition: what came in several is one block now."""
@@ -91,6 +105,12 @@ class Writer:
             while unacked and unacked[0].message.offset < limit:
                 unacked.popleft().ack()
         await self._app.consumer.commit()
+
+
+def _end(error: Exception) -> None:
+    log.critical("worker ends", error=str(error), kind=type(error).__name__, exc_info=error)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def add_agents(app: faust.App, batches: Batches, stopping: Flag) -> None:

@@ -1,6 +1,7 @@
 """What a batch does, and in which order (DESIGN.md, Delivery 6 and 7). At least once: every step may happen again.
 
-    read back the rooms not in memory -> fold -> turns, dead_letters -> moves -> rooms -> progress -> ack -> commit
+    prepare: read back the rooms not in memory -> fold
+    write: turns, dead_letters -> moves -> rooms -> progress; then ack, commit
 
 Each insert is synchronous and comes before the next, so that whoever finds a row finds what it came from. What is
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
@@ -16,45 +17,20 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from journey.calendar import Calendar
-from journey.decode import decode, decode_bot
+from journey.decode import decode_bot
 from journey.errors import DeadLetter, Retry
-from journey.events import TOPIC_BOTS, Entry, Event, RoomKey, Tick
+from journey.events import TOPIC_BOTS, Entry, Event, RoomKey
 from journey.room import Room, as_of
 from sql.readback import Found
 from sql.sink import Rows
 from stream.changes import Changes
+from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs
 from stream.rooms import Rooms
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-Place = tuple[str, int]
-Decoded = tuple[RoomKey, Event] | Tick | DeadLetter
-
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
-
-
-class Poll(Struct, frozen=True):
-    """A partition's poll: aiokafka records in the order of offsets; `log_end`: the offset after the log's last."""
-
-    topic: str
-    partition: int
-    records: list[Any]
-    log_end: int
-
-    @property
-    def place(self) -> Place:
-        return self.topic, self.partition
-
-    @property
-    def first(self) -> int:
-        offset: int = self.records[0].offset
-        return offset
-
-    @property
-    def next(self) -> int:
-        offset: int = self.records[-1].offset + 1
-        return offset
 
 
 class Stopped(Exception):
@@ -70,6 +46,19 @@ class Output(Struct):
     rooms: list[tuple[Any, ...]] = []
     bots: list[tuple[Any, ...]] = []
     progress: list[tuple[Any, ...]] = []
+
+
+class Prepared(Struct, frozen=True):
+    """A batch that is folded and not yet written, or being written.
+
+    `limits`: of each partition, up to where it may be committed once this is written; `rooms`: those with rows in it;
+    `written`: set when it is.
+    """
+
+    output: Output
+    limits: dict[Place, int]
+    rooms: set[RoomKey]
+    written: Flag
 
 
 class Reads(Protocol):
@@ -92,7 +81,10 @@ class Writes(Protocol):
 
 
 class Batches:
-    """Takes polls, one call after the other, in one thread; holds the rooms of each partition of one assignment.
+    """Takes polls, and holds the rooms of each partition of one assignment.
+
+    `prepare` is called by one thread, one call after the other; `write` by another, in the same order, one batch
+    behind: so the engine inserts while the next batch is folded.
 
     `wait`, `idle`: REORDER_WAIT and ROOM_IDLE in ms; `rooms_in_memory`: over all partitions; `stopping`: set when the
     worker is to end.
@@ -113,6 +105,7 @@ class Batches:
         self._wait, self._idle = wait, idle
         self._rooms_in_memory = rooms_in_memory
         self._stopping = stopping
+        self._latest: Prepared | None = None
         self.partitions: dict[Place, Rooms] = {}
 
     def forget(self) -> None:
@@ -120,22 +113,36 @@ class Batches:
         self.partitions.clear()
 
     def run(self, polls: list[Poll]) -> dict[Place, int]:
-        """Write what these polls bring (at most one a partition); for each partition, up to where it may be committed.
+        """Prepare and write; for each partition, up to where it may be committed."""
+        prepared = self.prepare(polls)
+        self.write(prepared)
+        return prepared.limits
 
-        Raises Stopped, and whatever a retry cannot mend.
-        """
+    def prepare(self, polls: list[Poll]) -> Prepared:
+        """Fold what these polls bring, at most one a partition. Raises Stopped, and whatever a retry cannot mend."""
         output = Output()
         turns = [poll for poll in polls if poll.topic != TOPIC_BOTS]
-        decoded = {poll.place: _decode_all(poll) for poll in turns}
+        decoded = {poll.place: decode_all(poll) for poll in turns}
         self._open(turns)
         self._read_back(turns, decoded)
-        for poll in turns:
-            self._fold(poll, decoded[poll.place], output)
+        spoke = [self._fold(poll, decoded[poll.place], output) for poll in turns]
         for poll in polls:
             if poll.topic == TOPIC_BOTS:
                 _take_bots(poll, output)
-        self._write(output)
-        return {poll.place: self._committable(poll) for poll in polls}
+        limits = {poll.place: self._committable(poll) for poll in polls}
+        self._latest = Prepared(output, limits, set().union(*spoke), Flag())
+        return self._latest
+
+    def write(self, prepared: Prepared) -> None:
+        """Insert what was prepared, table by table. Raises as `prepare` does."""
+        output = prepared.output
+        self._insist("turns", lambda: self._writes.turns(output.turns))
+        self._insist("dead_letters", lambda: self._writes.dead_letters(output.dead_letters))
+        self._insist("bots", lambda: self._writes.bots(output.bots))
+        self._insist("moves", lambda: self._writes.moves(output.moves))
+        self._insist("rooms", lambda: self._writes.rooms(output.rooms))
+        self._insist("progress", lambda: self._writes.progress(output.progress))
+        prepared.written.set()
 
     # -- what must be known first --------------------------------------------------------------------------------------
     def _open(self, polls: list[Poll]) -> None:
@@ -151,10 +158,11 @@ class Batches:
 
     def _read_back(self, polls: list[Poll], decoded: dict[Place, list[Decoded]]) -> None:
         """One look-up for all partitions of the batch; of each, only what lies below its own first offset counts."""
-        asked = {poll.place: self.partitions[poll.place].unknown(_seqs(decoded[poll.place])) for poll in polls}
+        asked = {poll.place: self.partitions[poll.place].unknown(seqs(decoded[poll.place])) for poll in polls}
         keys = set().union(*asked.values())
         if not keys:
             return
+        self._await_written(keys)
         topics = self._insist("read back rooms", lambda: self._reads.known_rooms(keys))
         found = self._insist("read back turns", lambda: self._reads.entries(topics))
         for poll in polls:
@@ -165,8 +173,17 @@ class Batches:
             elsewhere = {key: min(came) for key, came in topics.items() if poll.topic not in came}
             self.partitions[poll.place].restore(asked[poll.place], mine, elsewhere)
 
+    def _await_written(self, keys: set[RoomKey]) -> None:
+        """What the batch before brought of these rooms must be in `turns` before it is read back."""
+        latest = self._latest
+        if latest is not None and not keys.isdisjoint(latest.rooms):
+            while not latest.written.wait(0.05):
+                if self._stopping.is_set():
+                    raise Stopped("the batch before was not written")
+
     # -- fold ----------------------------------------------------------------------------------------------------------
-    def _fold(self, poll: Poll, decoded: list[Decoded], output: Output) -> None:
+    def _fold(self, poll: Poll, decoded: list[Decoded], output: Output) -> set[RoomKey]:
+        """Fold a partition's records, one by one; the rooms that spoke, or changed because time passed."""
         rooms = self.partitions[poll.place]
         changes = Changes(self._calendar, self._idle)
         spoke: set[RoomKey] = set()
@@ -177,12 +194,14 @@ class Batches:
                 spoke.add(item[0])
                 self._receive(poll, record, item, rooms, changes, output)
             elif isinstance(item, DeadLetter):
-                output.dead_letters.append(_dead_letter(poll, record, item))
+                output.dead_letters.append(dead_letter(poll, record, item))
         rooms.offset = poll.next
         output.moves += changes.moves
         output.rooms += _room_rows(rooms, changes)
         output.progress.append((*poll.place, poll.next, rooms.time, poll.log_end))
+        spoke |= changes.touched.keys()
         rooms.forget(spoke, self._rooms_in_memory // len(self.partitions))
+        return spoke
 
     def _receive(
         self, poll: Poll, record: Any, item: tuple[RoomKey, Event], rooms: Rooms, changes: Changes, output: Output
@@ -191,20 +210,11 @@ class Batches:
         try:
             new = rooms.receive(key, Entry(event, record.offset, record.timestamp), changes)
         except DeadLetter as dead:
-            output.dead_letters.append(_dead_letter(poll, record, dead))
+            output.dead_letters.append(dead_letter(poll, record, dead))
             return
         if new:
             place = (key.site_id, key.room_id, poll.topic, poll.partition, record.offset, record.timestamp)
             output.turns.append(place + astuple(event))
-
-    # -- write ---------------------------------------------------------------------------------------------------------
-    def _write(self, output: Output) -> None:
-        self._insist("turns", lambda: self._writes.turns(output.turns))
-        self._insist("dead_letters", lambda: self._writes.dead_letters(output.dead_letters))
-        self._insist("bots", lambda: self._writes.bots(output.bots))
-        self._insist("moves", lambda: self._writes.moves(output.moves))
-        self._insist("rooms", lambda: self._writes.rooms(output.rooms))
-        self._insist("progress", lambda: self._writes.progress(output.progress))
 
     def _committable(self, poll: Poll) -> int:
         rooms = self.partitions.get(poll.place)
@@ -224,35 +234,17 @@ class Batches:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-def _decode_all(poll: Poll) -> list[Decoded]:
-    decoded: list[Decoded] = []
-    for record in poll.records:
-        try:
-            decoded.append(decode(record.value, record.key, record.timestamp))
-        except DeadLetter as dead:
-            decoded.append(dead)
-    return decoded
-
-
-def _seqs(decoded: Iterable[Decoded]) -> Iterable[tuple[RoomKey, int]]:
-    return ((item[0], item[1].seq) for item in decoded if type(item) is tuple)
-
-
 def _take_bots(poll: Poll, output: Output) -> None:
     for record in poll.records:
         try:
             change, at = decode_bot(record.value, record.key, record.timestamp)
         except DeadLetter as dead:
-            output.dead_letters.append(_dead_letter(poll, record, dead))
+            output.dead_letters.append(dead_letter(poll, record, dead))
             continue
         described = (change.name, change.in_use, change.channel or "", change.category or "")
         place = (at, record.timestamp, poll.partition, record.offset)
         output.bots.append((change.site_id, change.bot_id, *described, *place))
     output.progress.append((*poll.place, poll.next, max(0, poll.records[-1].timestamp), poll.log_end))
-
-
-def _dead_letter(poll: Poll, record: Any, dead: DeadLetter) -> tuple[Any, ...]:
-    return (*poll.place, record.offset, record.key, record.value, dead.reason, dead.detail, max(0, record.timestamp))
 
 
 def _room_rows(rooms: Rooms, changes: Changes) -> list[tuple[Any, ...]]:

@@ -5,7 +5,8 @@ Held in memory is the fold of what is folded, and the entries that wait; the fol
 back from `turns` only for a batch that brings a seq which may be known already.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
 from journey.errors import DeadLetter
 from journey.events import Entry, RoomKey
@@ -158,16 +159,19 @@ class Rooms:
         """The lowest offset of an event that waits: nothing from there on may be committed."""
         return self.waits.first_offset()
 
-    def forget(self, spoke: Iterable[RoomKey], limit: int) -> None:
-        """Drop what only the batch needed; keep at most `limit` rooms, those that spoke last (and all that wait)."""
+    def forget(self, spoke: Collection[RoomKey], limit: int) -> None:
+        """Drop what only the batch needed; keep some `limit` rooms, those that spoke last, and all that wait.
+
+        Those of this batch (`spoke`) stay in any case: their rows are not in `turns` and `rooms` yet.
+        """
         for key in spoke:
             held = self.held.pop(key)
             held.known = None
             self.held[key] = held
-        surplus = len(self.held) - limit
+        surplus = len(self.held) - max(limit, len(spoke))
         if surplus > 0:
-            quiet = (key for key, held in self.held.items() if not held.waiting)
-            for key in [key for key, _ in zip(quiet, range(surplus), strict=False)]:
+            quiet = (key for key, held in self.held.items() if not held.waiting and key not in spoke)
+            for key in list(islice(quiet, surplus)):
                 del self.held[key]
 
 

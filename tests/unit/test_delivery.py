@@ -16,7 +16,8 @@ from journey.events import TOPIC_LIVE, Entry, RoomKey
 from journey.fold import fold
 from journey.order import folded
 from stream import batch
-from stream.batch import Batches, Poll
+from stream.batch import Batches, Prepared
+from stream.poll import Poll
 from tests.unit.histories import Record, random_log
 from tests.unit.memory_tables import Crashed, MemoryTables
 
@@ -27,11 +28,29 @@ PLACE = (TOPIC_LIVE, 3)
 @pytest.fixture(autouse=True)
 def decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records here carry their decoded event; decoding has tests of its own."""
-    monkeypatch.setattr(batch, "_decode_all", lambda poll: [record.sent for record in poll.records])
+    monkeypatch.setattr(batch, "decode_all", lambda poll: [record.sent for record in poll.records])
 
 
-def worker(tables: MemoryTables, rooms_in_memory: int) -> Batches:
-    return Batches(
+class OneBehind(Batches):
+    """Writes a batch only when the next is prepared, or needs it: as the worker's two threads do at the worst."""
+
+    behind: Prepared | None = None
+
+    def step(self, polls: list[Poll]) -> Prepared | None:
+        """Prepare these, write those before: what was written."""
+        prepared, behind = self.prepare(polls), self.behind
+        self.behind = prepared
+        if behind is not None and not behind.written.is_set():
+            self.write(behind)
+        return behind
+
+    def _await_written(self, keys: set[RoomKey]) -> None:
+        if self.behind is not None and not keys.isdisjoint(self.behind.rooms):
+            self.write(self.behind)
+
+
+def worker(tables: MemoryTables, rooms_in_memory: int) -> OneBehind:
+    return OneBehind(
         tables, tables, tables.calendar, wait=WAIT, idle=IDLE, rooms_in_memory=rooms_in_memory, stopping=Flag()
     )
 
@@ -56,27 +75,40 @@ def expected_letters(log: list[Record]) -> set[int]:
 
 def play(rng: random.Random, log: list[Record], tables: MemoryTables, crashes: int) -> None:
     """Consume the log from the committed offset on, in batches of random size, dying `crashes` times on the way."""
-    committed, position = 0, 0
+    committed = position = 0
+    pipelined = rng.random() < 0.5
     batches = worker(tables, rng.choice((1, 2, 100)))
-    while position < len(log):
+    while position < len(log) or batches.behind is not None:
         records = log[position : position + rng.randint(1, 6)]
         tables.crash_at = rng.randint(0, 8) if crashes and rng.random() < 0.4 else None
         try:
-            limit = batches.run([Poll(*PLACE, records, len(log))])[PLACE]
+            limit = advance(batches, records, len(log), pipelined)
         except Crashed:
             crashes -= 1
             batches, position = worker(tables, rng.choice((1, 2, 100))), committed
             continue
-        tables.crash_at = None
-        position = records[-1].offset + 1
-        if limit == position or rng.random() < 0.5:  # a commit lies at the end of a batch that was written
-            committed = max(committed, max((o for o in ends(tables) if o <= limit), default=0))
+        position = records[-1].offset + 1 if records else position
+        # a commit lies at the end of a batch that was written
+        committed = max([committed, *(offset for _, _, offset in tables.times if offset <= limit)])
         if rng.random() < 0.1:  # a rebalance: all is read again from what was committed
             batches, position = worker(tables, rng.choice((1, 2, 100))), committed
+    tables.crash_at = None
 
 
-def ends(tables: MemoryTables) -> list[int]:
-    return [offset for _, _, offset in tables.times]
+def advance(batches: OneBehind, records: list[Record], end: int, pipelined: bool) -> int:
+    """One step of the worker; up to where it may be committed now."""
+    if not records:
+        behind = batches.behind
+        assert behind is not None
+        batches.behind = None
+        if not behind.written.is_set():
+            batches.write(behind)
+        return behind.limits[PLACE]
+    poll = Poll(*PLACE, records, end)
+    if not pipelined:
+        return batches.run([poll])[PLACE]
+    written = batches.step([poll])
+    return 0 if written is None else written.limits[PLACE]
 
 
 def check(tables: MemoryTables, log: list[Record]) -> None:

@@ -1,0 +1,54 @@
+"""A partition's poll, and what its records say."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from journey.decode import decode
+from journey.errors import DeadLetter
+from journey.events import Event, RoomKey, Tick
+
+Place = tuple[str, int]
+Decoded = tuple[RoomKey, Event] | Tick | DeadLetter
+
+
+class Poll(Struct, frozen=True):
+    """A partition's poll: aiokafka records in the order of offsets; `log_end`: the offset after the log's last."""
+
+    topic: str
+    partition: int
+    records: list[Any]
+    log_end: int
+
+    @property
+    def place(self) -> Place:
+        return self.topic, self.partition
+
+    @property
+    def first(self) -> int:
+        offset: int = self.records[0].offset
+        return offset
+
+    @property
+    def next(self) -> int:
+        offset: int = self.records[-1].offset + 1
+        return offset
+
+
+def decode_all(poll: Poll) -> list[Decoded]:
+    decoded: list[Decoded] = []
+    for record in poll.records:
+        try:
+            decoded.append(decode(record.value, record.key, record.timestamp))
+        except DeadLetter as dead:
+            decoded.append(dead)
+    return decoded
+
+
+def seqs(decoded: Iterable[Decoded]) -> Iterable[tuple[RoomKey, int]]:
+    return ((item[0], item[1].seq) for item in decoded if type(item) is tuple)
+
+
+def dead_letter(poll: Poll, record: Any, dead: DeadLetter) -> tuple[Any, ...]:
+    return (*poll.place, record.offset, record.key, record.value, dead.reason, dead.detail, max(0, record.timestamp))
