@@ -104,9 +104,13 @@ COLUMNS: Mapping[str, Label] = {
 }
 
 #: The page's table, from left to right; `next` says move and next dialog in one cell.
-TABLE = (
-    "step dialog inflow rooms customers message next moves move_rooms move_customers dropouts dropout_rate"
-).split()
+TABLE = [
+    *("step", "dialog", "inflow", "rooms", "customers"),
+    *("message", "next", "moves", "move_rooms", "move_customers"),
+    *("dropouts", "dropout_rate"),
+]
+#: Today's has the visits of before midnight, too: they count in the dropout rate.
+TODAY_TABLE = [*TABLE[:3], "carried", *TABLE[3:]]
 
 BY_ROOM_END = Label(
     "상담방이 종료된 날짜 기준입니다. 마감된 값으로, 이후 바뀌지 않습니다.",
@@ -138,8 +142,14 @@ def next_dialog(move: str, dialog: str, to: str, lang: Lang) -> str:
     return f"{name} → {to}" if to and (move, to) != ("error", dialog) else name
 
 
+def shown(columns: Sequence[str]) -> list[str]:
+    """Which columns the page's table has for a view with these: TABLE, or TODAY_TABLE."""
+    return TODAY_TABLE if "carried" in columns else TABLE
+
+
 def table_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], lang: Lang) -> Iterator[tuple[Any, ...]]:
-    """Rows of `journey_table` or `today_table`, which have `columns`, as rows of the page's table (TABLE)."""
+    """Rows of `journey_table` or `today_table`, which have `columns`, as rows of the page's table (`shown`)."""
+    names = shown(columns)
     at = {name: columns.index(name) for name in columns}
     for row in rows:
         move, dialog = row[at["move"]], row[at["dialog"]]
@@ -147,7 +157,7 @@ def table_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], lang: Lang
             "message": message(move, row[at["message"]], lang),
             "next": next_dialog(move, dialog, row[at["next_dialog"]], lang),
         }
-        yield tuple(made[name] if name in made else row[at[name]] for name in TABLE)
+        yield tuple(made[name] if name in made else row[at[name]] for name in names)
 
 
 def visible(text: str) -> str:

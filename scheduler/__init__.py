@@ -1,1 +1,1 @@
-"""TODO"""
+"""What happens by the clock: the seal of yesterday, and of every earlier day that was missed."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from journey.events import Entry, Event, RoomKey
-from sql.client import Client
+from sql.client import Client, Value
 from sql.sink import EVENT
 
 _ASKED = "SELECT arrayJoin(arrayZip({sites:Array(String)}, {rooms:Array(String)})) AS pair"
@@ -62,7 +62,7 @@ class Readback:
 
     def partition_time(self, topic: str, partition: int, offset: int) -> int:
         """The partition's time (ms) when it had been consumed up to `offset`: 0 before the first record."""
-        place = {"topic": topic, "partition": partition, "offset": offset}
+        place: dict[str, Value] = {"topic": topic, "partition": partition, "offset": offset}
         time: int = self._client.rows(_TIME, place)[0][0]
         return time
 

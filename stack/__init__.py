@@ -1,1 +1,1 @@
-"""TODO"""
+"""The parts on one machine: start, health, stop."""

@@ -26,12 +26,14 @@ CREATE TABLE IF NOT EXISTS turns
     partition UInt16,
     offset UInt64,
     -- the copy received first wins: of two, the one with the lower offset has the greater version
-    version UInt64 DEFAULT 18446744073709551615 - offset
+    version UInt64 DEFAULT 18446744073709551615 - offset,
+    -- what is kept is counted from here: history of years ago, imported today, does not expire at once
+    written_on Date DEFAULT toDate(now(), '${TIMEZONE}')
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY day
 ORDER BY (site_id, room, seq)
-TTL day + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
+TTL written_on + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS moves
@@ -59,12 +61,13 @@ CREATE TABLE IF NOT EXISTS moves
     channel LowCardinality(String),
     category LowCardinality(String),
     scenario_version LowCardinality(String),
+    written_on Date DEFAULT toDate(now(), '${TIMEZONE}'),
     INDEX by_room_id room_id TYPE bloom_filter(0.01)
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY day
 ORDER BY (site_id, bot_id, day, room, seq, part)
-TTL day + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
+TTL written_on + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
 SETTINGS ttl_only_drop_parts = 1;
 
 -- One row a room, under the local day of its opening.
@@ -94,12 +97,13 @@ CREATE TABLE IF NOT EXISTS rooms
     gaps UInt32,
     last_received_at DateTime64(3, 'UTC'),
     topic LowCardinality(String),
-    partition UInt16
+    partition UInt16,
+    written_on Date DEFAULT toDate(now(), '${TIMEZONE}')
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY day
 ORDER BY (site_id, day, room)
-TTL day + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
+TTL written_on + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
 SETTINGS ttl_only_drop_parts = 1;
 
 -- The history of chatbot.bots.

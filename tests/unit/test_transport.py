@@ -160,9 +160,7 @@ async def test_between_polls_there_are_no_gaps(consumer: Any) -> None:
     assert consumer._gap[PLAIN]
 
 
-async def test_revocation_commits_first_and_then_forgets(
-    consumer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_revocation_commits_first_and_then_forgets(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[Any] = []
     (only,) = handed_out(consumer, 9)
     only.acked = True
@@ -182,9 +180,7 @@ async def test_revocation_commits_first_and_then_forgets(
     assert consumer._new_offset(A) is None  # whoever has the partition next decides
 
 
-async def test_fresh_partitions_are_read_from_their_beginning(
-    consumer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_fresh_partitions_are_read_from_their_beginning(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sought: list[TP] = []
 
     async def committed(self: Any) -> Mapping[TP, Any]:

@@ -1,0 +1,119 @@
+"""Which rooms are in a day's seal, and whose rows can be taken from `moves` as they stand there.
+
+A room is in if, folded from what was received by the cut-off, with all gaps given up and the cut-off as now, it ended
+on the day. The gate has seen to it that all of that is in `turns`, `moves` and `rooms`. So a room that has received
+nothing since the cut-off stands in `moves` and `rooms` as this seal sees it, with one exception: a silence that made
+its end may not have been written yet. The others are folded anew (seal.refold); of those it does no harm to find too
+many.
+
+Workers go on writing while a seal looks. They write `turns` before `moves` before `rooms`; so whatever a seal has seen
+of the time after the cut-off in one of them, it finds the reason for in `turns` if it looks there afterwards. That is
+why `rooms` is read first, in one query, then `turns`; and `turns` again once all is built (`disturbed`).
+"""
+
+from journey.errors import SealFailed
+from seal.day import Day
+from seal.stage import Stage
+from sql.client import Client
+
+# The marks: STANDS, rows as in `moves`; REFOLD, to be folded anew; FOLDED, was folded anew and is in; ELSEWHERE, is in
+# another day's seal. A room may have several.
+STANDS, REFOLD, FOLDED, ELSEWHERE = "stands", "refold", "folded", "elsewhere"
+
+#: How many records a set of rooms may come from, before it is made in several goes.
+_AT_ONCE = 50_000_000
+
+_END = "toUnixTimestamp64Milli(coalesce(rooms.ended_at, last_at)) + if(isNull(rooms.ended_at), {idle:Int64}, 0)"
+_ENDED = f"({_END}) >= {{begin:Int64}} AND ({_END}) < {{end:Int64}}"
+_AFTER = (
+    "FROM turns WHERE day >= toDate(fromUnixTimestamp64Milli({cut_off:Int64}), {zone:String}) "
+    "AND toUnixTimestamp64Milli(received_at) > {cut_off:Int64}"
+)
+
+
+def mark_rooms(client: Client, stage: Stage, day: Day) -> None:
+    """Fill `marks` with all rooms that are in or may be in, those to be folded anew not folded yet."""
+    _mark_ended(client, stage, day)
+    _mark_scattered(client, stage, day)
+    _mark_changed(client, stage, day)
+    _mark_gone_on(client, stage, day)
+    _mark_elsewhere(client, stage, day)
+
+
+def _mark_ended(client: Client, stage: Stage, day: Day) -> None:
+    """Rooms that ended on the day by what `rooms` says; those that only their silence ended are open there."""
+    client.run(
+        f"INSERT INTO {stage.marks} (site_id, room_id, room, customer, ended_at, mark) "
+        f"SELECT site_id, room_id, room, customer, fromUnixTimestamp64Milli({_END}, 'UTC'), "
+        f"if(isNull(rooms.ended_at), '{REFOLD}', '{STANDS}') FROM rooms FINAL "
+        # each day of opening by itself: it is in the key
+        f"WHERE day IN (SELECT DISTINCT day FROM rooms WHERE {_ENDED}) AND {_ENDED} "
+        "SETTINGS do_not_merge_across_partitions_select_final = 1",
+        day.parameters(),
+    )
+
+
+def _mark_scattered(client: Client, stage: Stage, day: Day) -> None:
+    """Rooms with rows of days that the build does not read: those that went on for long, and wrong clocks."""
+    client.run(
+        f"INSERT INTO {stage.marks} (site_id, room_id, room, mark) "
+        f"SELECT DISTINCT site_id, room_id, room, '{REFOLD}' FROM moves "
+        "WHERE (day < {first_moves_day:Date} OR day > {day:Date}) "
+        f"AND room IN (SELECT room FROM {stage.marks} WHERE mark = '{STANDS}')",
+        day.parameters(),
+    )
+
+
+def _mark_changed(client: Client, stage: Stage, day: Day) -> None:
+    """Rooms that ended on the day by what `rooms` says, but not without what was received after the cut-off."""
+    client.run(
+        f"INSERT INTO {stage.marks} (site_id, room_id, room, mark) SELECT DISTINCT site_id, room_id, room, '{REFOLD}' "
+        f"{_AFTER} AND room IN (SELECT room FROM {stage.marks} WHERE mark = '{STANDS}')",
+        day.parameters(),
+    )
+
+
+def _mark_gone_on(client: Client, stage: Stage, day: Day) -> None:
+    """Rooms that received something after the cut-off, and something before it by which they may have ended."""
+    parameters = day.parameters()
+    goes = 1 + int(client.rows(f"SELECT count() {_AFTER}", parameters)[0][0]) // _AT_ONCE
+    for go in range(goes):
+        client.run(
+            f"INSERT INTO {stage.marks} (site_id, room_id, room, mark) "
+            f"SELECT DISTINCT site_id, room_id, room, '{REFOLD}' FROM turns "
+            "WHERE day >= {first_received_day:Date} "
+            "AND toUnixTimestamp64Milli(received_at) BETWEEN {first_received:Int64} AND {cut_off:Int64} "
+            f"AND (site_id, room) IN (SELECT site_id, room {_AFTER} AND room % {goes} = {go})",
+            parameters,
+        )
+
+
+def _mark_elsewhere(client: Client, stage: Stage, day: Day) -> None:
+    """A room that another day's published seal has stays there until that day is resealed."""
+    client.run(
+        f"INSERT INTO {stage.marks} (room, mark) SELECT DISTINCT room, '{ELSEWHERE}' FROM daily "
+        f"WHERE kind = 'room' AND day <> {{day:Date}} AND room IN (SELECT room FROM {stage.marks})",
+        day.parameters(),
+    )
+
+
+def settle(client: Client, stage: Stage) -> None:
+    """Fill `rooms` from `marks`, once those to be folded anew have been."""
+    client.run(
+        f"INSERT INTO {stage.rooms} SELECT room_id, room, customer, ended_at, mark = '{FOLDED}' FROM {stage.marks} "
+        f"WHERE mark = '{FOLDED}' OR mark = '{STANDS}' "
+        f"AND room NOT IN (SELECT room FROM {stage.marks} WHERE mark IN ('{REFOLD}', '{ELSEWHERE}'))"
+    )
+    twice = client.rows(f"SELECT any(room_id) FROM {stage.rooms} GROUP BY room HAVING count() > 1 LIMIT 3")
+    if twice:
+        names = ", ".join(name for (name,) in twice)
+        raise SealFailed(f"`rooms` has more than one row of a room ({names}): its versions do not replace each other")
+
+
+def disturbed(client: Client, stage: Stage, day: Day) -> int:
+    """How many rooms, taken as they stood in `moves`, have heard of something later than the cut-off meanwhile."""
+    rows = client.rows(
+        f"SELECT uniqExact(room) {_AFTER} AND room IN (SELECT room FROM {stage.rooms} WHERE NOT is_folded_anew)",
+        day.parameters(),
+    )
+    return int(rows[0][0])

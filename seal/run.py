@@ -1,0 +1,121 @@
+"""A seal from beginning to end: one day, or all that are due."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from journey.calendar import Calendar
+from journey.errors import SealFailed
+from seal.build import build, leave_bots_out
+from seal.check import check
+from seal.day import Day, day_to_seal
+from seal.due import due_days, first_day, first_live_day, last_cut_off, sealed_days, see_that_it_is_over
+from seal.gate import Reached, await_consumed
+from seal.lock import lock
+from seal.membership import disturbed, mark_rooms, settle
+from seal.publish import Seal, publish, published, summarize
+from seal.refold import refold
+from seal.stage import Stage, drop_stale, stage
+from settings import Settings
+from sql.client import Client
+
+#: How often a seal is built anew because something late came in for one of its rooms meanwhile.
+_ATTEMPTS = 10
+
+Said = Callable[[str], None]
+Now = Callable[[], int]
+
+
+class Sealer:
+    """Seals days, under the lock. `now`: the clock, in ms; `said`: told what is being done, in a few words.
+
+    Its calls raise SealFailed (nothing was published), Busy, and what sql.client and broker.consumed raise.
+    """
+
+    def __init__(self, settings: Settings, now: Now, said: Said) -> None:
+        self._settings, self._now, self._said = settings, now, said
+        self._calendar = Calendar(settings.timezone)
+
+    def due(self, *, live_only: bool) -> list[date]:
+        """The days to be sealed now, in order: since the first live record, or the first of all.
+
+        No clock may seal a day that is half imported, so what runs by the clock asks for `live_only`."""
+        settings = self._settings
+        with Client(settings.clickhouse) as client:
+            first = first_live_day(client) if live_only else first_day(client, self._calendar, settings.seal_at)
+            if first is not None:
+                # Days before it are empty for every reader; a record with the time of an age ago makes none.
+                first = max(first, settings.first_day)
+            return due_days(first, sealed_days(client), self._calendar, settings.seal_at, self._now())
+
+    def seal_due(self, *, live_only: bool) -> Iterator[Seal]:
+        """Seal all days that are due, in order; each as soon as it is published."""
+        with lock(self._settings, self._now, self._said):
+            # which days have data is known only when all that was sent is consumed
+            self._await_consumed(last_cut_off(self._calendar, self._settings.seal_at, self._now()), "seal")
+            for day in self.due(live_only=live_only):
+                yield self._seal(day)
+
+    def seal(self, day: date) -> Seal:
+        """Seal this day; where it is sealed, its seal as it is. Raises BadUsage before its cut-off."""
+        see_that_it_is_over(day, self._calendar, self._settings.seal_at, self._now())
+        with lock(self._settings, self._now, self._said):
+            return self._seal(day)
+
+    def _seal(self, day: date) -> Seal:
+        settings = self._settings
+        meant = day_to_seal(day, self._calendar, settings.seal_at, settings.room_idle)
+        with Client(settings.clickhouse) as client, Client(settings.clickhouse) as second:
+            if there := published(client, day):
+                return there
+            for name in drop_stale(client):
+                self._said(f"{name} was left by a seal that was killed: dropped")
+            reached = self._await_consumed(meant.cut_off, str(day))
+            for _ in range(_ATTEMPTS):
+                if seal := self._attempt(client, second, meant, reached):
+                    return seal
+        raise SealFailed(
+            f"rooms of {day} heard of something late each of the {_ATTEMPTS} times that the day was built. "
+            "Nothing was published; seal again when less comes in late"
+        )
+
+    def _await_consumed(self, cut_off: int, who: str) -> Reached:
+        settings = self._settings
+        return await_consumed(settings.kafka, cut_off, settings.seal_wait, lambda words: self._said(f"{who}: {words}"))
+
+    def _attempt(self, client: Client, second: Client, day: Day, reached: Reached) -> Seal | None:
+        """Build the day and publish it; None if what it was built from changed meanwhile."""
+        with stage(client, day.day) as aside:
+            left_out = self._fill(client, second, aside, day)
+            self._said(f"{day.day}: checking")
+            failure = _failure(client, aside, day)
+            late = disturbed(client, aside, day)
+            if late:
+                self._said(f"{day.day}: {late} of its rooms heard of something late meanwhile; once more")
+                return None
+            if failure:
+                raise failure
+            seal = summarize(client, aside, day, revision=1)
+            self._said(f"{day.day}: publishing")
+            # Somebody who did not see our lock may have been quicker: what is published stays.
+            if there := published(client, day.day):
+                return there
+            publish(client, aside, day, seal, reached, left_out, self._now())
+            return seal
+
+    def _fill(self, client: Client, second: Client, aside: Stage, day: Day) -> list[str]:
+        self._said(f"{day.day}: looking which rooms are in")
+        mark_rooms(client, aside, day)
+        refold(client, second, aside, day, lambda done: self._said(f"{day.day}: {done:,} rooms folded anew"))
+        settle(client, aside)
+        self._said(f"{day.day}: building")
+        left_out = leave_bots_out(client, aside, day)
+        build(client, aside, day, revision=1)
+        return left_out
+
+
+def _failure(client: Client, aside: Stage, day: Day) -> SealFailed | None:
+    try:
+        check(client, aside, day)
+    except SealFailed as failure:
+        return failure
+    return None

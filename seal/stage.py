@@ -1,0 +1,112 @@
+"""Where a seal is built aside: tables of its own, which no reader sees, and which go however the seal ends."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import structlog
+
+from journey.errors import TurnpathError
+from sql.client import Client
+
+log = structlog.get_logger()
+
+PREFIX = "daily_stage_"
+
+#: A stage older than this was left by a seal that was killed: none takes as long.
+_STALE_HOURS = 3
+
+
+class Stage:
+    """The names of a seal's own tables.
+
+    `daily`: what will be published. `marks`: rooms looked at, with what to do with them (seal.membership). `rooms`: the
+    day's rooms. `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges, numbered.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.daily = name
+        self.marks, self.rooms, self.moves = f"{name}_marks", f"{name}_rooms", f"{name}_moves"
+        self.bots, self.edges = f"{name}_bots", f"{name}_edges"
+
+    def make(self, client: Client) -> None:
+        """Create the tables, empty."""
+        client.run(f"CREATE TABLE {self.daily} AS daily")
+        # Not of moves' engine: its time to live would take the rows of old days away.
+        client.run(f"CREATE TABLE {self.moves} AS moves ENGINE = MergeTree ORDER BY (site_id, bot_id, room)")
+        for name, columns in (
+            (self.marks, _MARKS),
+            (self.rooms, _ROOMS),
+            (self.bots, "site_id LowCardinality(String), bot_id LowCardinality(String)"),
+            (self.edges, _EDGES),
+        ):
+            client.run(f"CREATE TABLE {name} ({columns}) ENGINE = Memory")
+
+    def drop(self, client: Client) -> None:
+        """Drop what there is of them."""
+        for name in (self.daily, self.moves, self.marks, self.rooms, self.bots, self.edges):
+            client.run(f"DROP TABLE IF EXISTS {name}")
+
+
+_MARKS = """
+    site_id LowCardinality(String),
+    room_id String,
+    customer_id String,
+    room UInt128 DEFAULT reinterpretAsUInt128(sipHash128(site_id, room_id)),
+    customer UInt128 DEFAULT reinterpretAsUInt128(sipHash128(site_id, customer_id)),
+    ended_at DateTime64(3, 'UTC'),
+    mark LowCardinality(String)
+"""
+_ROOMS = """
+    room_id String,
+    room UInt128,
+    customer UInt128,
+    ended_at DateTime64(3, 'UTC'),
+    is_folded_anew Bool
+"""
+# key: what a row of `moves` is matched by; place: number and node in one, so that one look-up brings both
+_EDGES = """
+    site_id LowCardinality(String),
+    bot_id LowCardinality(String),
+    number UInt32,
+    node UInt32,
+    step UInt16,
+    dialog LowCardinality(String),
+    move LowCardinality(String),
+    message LowCardinality(String),
+    next_step UInt16,
+    next_dialog LowCardinality(String),
+    moves UInt64,
+    key UInt64,
+    place UInt64 DEFAULT bitOr(bitShiftLeft(toUInt64(number), 32), toUInt64(node))
+"""
+
+
+@contextmanager
+def stage(client: Client, day: date) -> Iterator[Stage]:
+    """A stage of its own name; dropped at the end, whatever comes."""
+    made = Stage(f"{PREFIX}{day:%Y%m%d}_{secrets.token_hex(6)}")
+    try:
+        made.make(client)
+        yield made
+    finally:
+        # What was under way on the connection may have been cut off in the middle.
+        client.close()
+        try:
+            made.drop(client)
+        except TurnpathError as error:
+            log.warning("stage_left_behind", stage=made.name, error=str(error))
+
+
+def drop_stale(client: Client) -> list[str]:
+    """Drop the tables that killed seals left behind; their names."""
+    stale = client.rows(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String}) "
+        "AND metadata_modification_time < now() - toIntervalHour({hours:UInt8})",
+        {"prefix": PREFIX, "hours": _STALE_HOURS},
+    )
+    for (name,) in stale:
+        client.run(f"DROP TABLE IF EXISTS {name}")
+    return [name for (name,) in stale]

@@ -1,0 +1,44 @@
+"""What the endpoint says to a client instead of a result: ClickHouse's code, and its text."""
+
+import re
+
+#: ClickHouse's codes for what the endpoint itself refuses.
+UNEXPECTED_PACKET = 101
+UNKNOWN_SETTING = 115
+NOT_IMPLEMENTED = 48
+LOGICAL_ERROR = 49
+UNKNOWN_TYPE = 50
+SYNTAX_ERROR = 62
+QUERY_WAS_CANCELLED = 394
+WRONG_LOGIN = 516
+
+_TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
+_VERSION = re.compile(r" \(version [\d.]+\)\.?(?: \(\w+\))?$")
+
+
+class Refused(Exception):
+    """A statement that failed: `code` is ClickHouse's, `text` what went wrong, with the code's name at its end."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"Code: {code}. DB::Exception: {text}")
+        self.code = code
+        self.text = text
+
+
+class Malformed(Exception):
+    """The client sent what is no packet of the protocol; its connection ends."""
+
+
+class Vanished(Exception):
+    """The client closed its connection, or fell silent in the middle of a packet."""
+
+
+def refusal(error: Exception) -> Refused:
+    """chDB's error as ClickHouse's: it comes as text, sometimes with the code twice."""
+    said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    found = _TEXT.search(said)
+    if not found:
+        return Refused(LOGICAL_ERROR, f"{said} (LOGICAL_ERROR)")
+    inner = _TEXT.match(found[2])
+    code, text = (inner or found).groups()
+    return Refused(int(code), _VERSION.sub("", text))

@@ -1,0 +1,2 @@
+WITH {day:Date} AS on_day
+${part_live_nodes}

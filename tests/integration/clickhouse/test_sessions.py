@@ -1,0 +1,197 @@
+"""Databases, settings, errors, and many clients at once."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from clickhouse_driver import Client
+from clickhouse_driver.errors import ServerException
+
+from .conftest import Connect
+
+FOREVER = "SELECT sum(cityHash64(number)) FROM numbers(100000000000)"
+
+
+def refused(client: Client, sql: str, **options: object) -> ServerException:
+    with pytest.raises(ServerException) as error:
+        client.execute(sql, **options)
+    return error.value
+
+
+def test_each_connection_has_its_own_database(connect: Connect, database: str) -> None:
+    one, two = connect(), connect(database="")
+    assert one.execute("SELECT currentDatabase()") == [(database,)]
+    assert two.execute("SELECT currentDatabase()") == [("default",)]
+    two.execute("USE system")
+    assert two.execute("SELECT count() FROM one") == [(1,)]
+    assert one.execute("SELECT currentDatabase()") == [(database,)]
+
+
+def test_a_database_that_is_not_there(connect: Connect) -> None:
+    assert refused(connect(database="nowhere"), "SELECT 1").code == 81
+    client = connect()
+    assert refused(client, "USE nowhere").code == 81
+    assert client.execute("SELECT 1") == [(1,)]
+
+
+def test_a_wrong_login(connect: Connect) -> None:
+    assert refused(connect(password="wrong"), "SELECT 1").code == 516
+    assert refused(connect(user="nobody"), "SELECT 1").code == 516
+
+
+@pytest.mark.parametrize(
+    "sql, code, text",
+    [
+        ("SELECT * FROM nope", 60, "nope"),
+        ("SELEC 1", 62, "Syntax error"),
+        ("SELECT nope", 47, "nope"),
+        ("SELECT 1; SELECT 2", 62, "Multi-statements"),
+        ("CREATE TABLE a (x UInt8) ENGINE = Memory; DROP TABLE a", 62, "Multi-statements"),
+        ("SELECT throwIf(1, 'so it says')", 395, "so it says"),
+        ("SELECT throwIf(number = 500000, 'later') FROM numbers(1000000)", 395, "later"),
+        ("CREATE TABLE x (a Nonsense) ENGINE = Memory", 50, "Nonsense"),
+        ("SELECT 1 SETTINGS nonsense = 1", 115, "nonsense"),
+        ("SET nonsense = 1", 115, "nonsense"),
+        ("DROP TABLE nope", 60, "nope"),
+        ("SELECT {x:UInt8}", 456, "x"),
+        ("SELECT toUInt8(unhex('ff'))", 6, "Cannot parse"),
+        ("", 62, ""),
+    ],
+)
+def test_errors_have_their_code_and_text(client: Client, sql: str, code: int, text: str) -> None:
+    error = refused(client, sql)
+    assert error.code == code
+    assert text in error.message
+
+
+def test_a_connection_goes_on_after_an_error(client: Client) -> None:
+    """clickhouse-driver closes its connection after an error; the protocol does not."""
+    connection = client.connection
+    connection.force_connect()
+    connection.send_query("SELECT * FROM nope")
+    connection.send_external_tables(None)
+    assert connection.receive_packet().exception.code == 60
+    connection.is_query_executing = False
+    assert client.execute("SELECT 1") == [(1,)]
+    assert client.connection is connection
+    assert connection.connected
+
+
+def test_settings_are_for_one_query(client: Client) -> None:
+    sql = "SELECT getSetting('max_block_size'), getSetting('max_threads')"
+    before = client.execute(sql)
+    assert client.execute(sql, settings={"max_block_size": 123, "max_threads": 1}) == [(123, 1)]
+    assert client.execute(sql, settings={"max_block_size": 77})[0][0] == 77
+    assert client.execute(sql) == before
+
+
+def test_set_is_for_the_session(connect: Connect) -> None:
+    one, two = connect(), connect()
+    sql = "SELECT getSetting('max_block_size')"
+    before = two.execute(sql)
+    one.execute("SET max_block_size = 55")
+    assert one.execute(sql, settings={"max_block_size": 66}) == [(66,)]
+    assert one.execute(sql) == [(55,)]
+    assert two.execute(sql) == before
+
+
+def test_settings_that_bite(client: Client) -> None:
+    assert refused(client, FOREVER, settings={"max_execution_time": 1}).code == 159
+    sql = "SELECT groupArray(number) FROM numbers(50000000)"
+    assert refused(client, sql, settings={"max_memory_usage": 10_000_000}).code == 241
+    assert refused(client, "CREATE TABLE x (a UInt8) ENGINE = Memory", settings={"readonly": 1}).code == 164
+    assert client.execute("CREATE TABLE x (a UInt8) ENGINE = Memory") == []
+
+
+def test_unknown_settings(connect: Connect) -> None:
+    """Only those that the client calls important are refused; clickhouse-driver says so for all or none."""
+    strict, lax = connect(settings_is_important=True), connect()
+    assert refused(strict, "SELECT 1", settings={"nonsense": 1}).code == 115
+    assert lax.execute("SELECT 1", settings={"nonsense": 1}) == [(1,)]
+
+
+def test_temporary_tables_are_the_sessions(connect: Connect) -> None:
+    one, two = connect(), connect()
+    one.execute("CREATE TEMPORARY TABLE mine (a UInt8)")
+    one.execute("INSERT INTO mine VALUES", [(1,)])
+    assert one.execute("SELECT * FROM mine") == [(1,)]
+    assert refused(two, "SELECT * FROM mine").code == 60
+
+
+def running(client: Client, mark: str) -> int:
+    sql = "SELECT count() FROM system.processes WHERE query LIKE {mark:String} AND query NOT LIKE '%processes%'"
+    return int(client.execute(sql, {"mark": f"%{mark}%"})[0][0])
+
+
+def until(holds: object, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():  # type: ignore[operator]
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("sql", [FOREVER, "SELECT number FROM system.numbers"])
+@pytest.mark.parametrize("leave", ["vanish", "cancel"])
+def test_a_query_ends_when_nobody_wants_it(connect: Connect, database: str, sql: str, leave: str) -> None:
+    client, other = connect(), connect()
+    client.execute("SELECT 1")
+    connection = client.connection
+    connection.send_query(f"{sql} -- {database}", params={})
+    connection.send_external_tables(None)
+    assert until(lambda: running(other, database) == 1)
+    if leave == "vanish":
+        client.disconnect()
+    else:
+        client.cancel()
+        assert client.execute("SELECT 1") == [(1,)]
+    assert until(lambda: running(other, database) == 0)
+
+
+def test_an_insert_from_a_query_ends_when_its_client_goes(connect: Connect, database: str) -> None:
+    client, other = connect(), connect()
+    other.execute("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    client.connection.force_connect()
+    client.connection.send_query(f"INSERT INTO {database}.t SELECT cityHash64(number) FROM numbers(100000000000)")
+    client.connection.send_external_tables(None)
+    assert until(lambda: running(other, f"INSERT INTO {database}.t") == 1)
+    client.disconnect()
+    assert until(lambda: running(other, f"INSERT INTO {database}.t") == 0)
+
+
+def test_a_heavy_query_does_not_hold_up_a_small_one(connect: Connect, database: str) -> None:
+    heavy, small = connect(), connect()
+    ended = threading.Event()
+
+    def work() -> None:
+        with pytest.raises(ServerException):
+            heavy.execute(f"{FOREVER} -- {database}")
+        ended.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert until(lambda: running(small, database) == 1)
+    for n in range(20):
+        assert small.execute("SELECT {n:UInt8}", {"n": n}) == [(n,)]
+    assert not ended.is_set()
+    small.execute(f"KILL QUERY WHERE query LIKE '%-- {database}' ASYNC")
+    thread.join(20)
+    assert ended.is_set()
+
+
+def test_fifty_clients_at_once(connect: Connect) -> None:
+    connect().execute("CREATE TABLE t (who UInt16, n UInt32, s String) ENGINE = MergeTree ORDER BY (who, n)")
+    clients = [connect() for _ in range(50)]
+    together = threading.Barrier(50)
+
+    def work(who: int) -> list[tuple[int, ...]]:
+        together.wait(30)
+        for start in range(0, 300, 100):
+            clients[who].execute("INSERT INTO t VALUES", [(who, start + i, f"text {who}") for i in range(100)])
+        sql = "SELECT count(), uniqExact(n), uniqExact(s) FROM t WHERE who = {who:UInt16}"
+        return list(clients[who].execute(sql, {"who": who}))
+
+    with ThreadPoolExecutor(50) as pool:
+        assert list(pool.map(work, range(50))) == [[(300, 300, 1)]] * 50
