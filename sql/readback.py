@@ -24,6 +24,14 @@ _TIME = (
     "WHERE topic = {topic:String} AND partition = {partition:UInt16} AND offset <= {offset:UInt64}"
 )
 
+#: Rooms that have been silent since `bound`: first those that any version says so of, then their newest versions.
+_SILENT = (
+    "SELECT site_id, room_id, topic, partition, toUnixTimestamp64Milli(last_at) FROM rooms FINAL "
+    "WHERE (site_id, day, room) IN (SELECT site_id, day, room FROM rooms "
+    "WHERE phase != 'closed' AND toUnixTimestamp64Milli(last_at) <= {bound:Int64}) "
+    "AND phase != 'closed' AND toUnixTimestamp64Milli(last_at) <= {bound:Int64} ORDER BY last_at LIMIT {most:UInt32}"
+)
+
 #: Rooms a query: its parameters travel as text.
 _AT_ONCE = 20_000
 
@@ -36,6 +44,20 @@ class Found:
     topic: str
     partition: int
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """An open room in `rooms`; `last_at`: its last event, ms."""
+
+    key: RoomKey
+    topic: str
+    partition: int
+    last_at: int
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.topic, self.partition
 
 
 class Readback:
@@ -59,6 +81,11 @@ class Readback:
             for params in _parameters(keys)
             for row in self._client.rows(_TURNS, params)
         ]
+
+    def silent_rooms(self, bound: int, most: int) -> list[Silent]:
+        """The open rooms without an event after `bound` (ms), at most so many, the longest silent first."""
+        rows = self._client.rows(_SILENT, {"bound": bound, "most": most})
+        return [Silent(RoomKey(row[0], row[1]), *row[2:]) for row in rows]
 
     def partition_time(self, topic: str, partition: int, offset: int) -> int:
         """The partition's time (ms) when it had been consumed up to `offset`: 0 before the first record."""

@@ -2,13 +2,16 @@
 
 import gc
 import os
+import time
 from datetime import timedelta
+from functools import partial
 from threading import Event as Flag
 from threading import Timer
 
 import faust
 import structlog
 
+from broker.produce import Producer
 from journey.calendar import Calendar
 from settings import Settings
 from sql.client import Client
@@ -16,6 +19,7 @@ from sql.readback import Readback
 from sql.sink import Sink
 from stream.agents import TOPICS, add_agents
 from stream.batch import Batches
+from stream.poll import Place
 from stream.transport import use_batches
 
 log = structlog.get_logger()
@@ -51,7 +55,8 @@ def make_app(settings: Settings, reading: Client, writing: Client) -> faust.App:
     )
     use_batches(app, frozenset(TOPICS))
     stopping = Flag()
-    add_agents(app, _batches(settings, reading, writing, stopping), stopping)
+    batches = _batches(settings, reading, writing, stopping)
+    add_agents(app, batches, _now, partial(_append, settings.kafka), stopping)
     app.on_before_shutdown.connect(_end_in_time(stopping), weak=False)
     return app
 
@@ -73,6 +78,16 @@ def _batches(settings: Settings, reading: Client, writing: Client, stopping: Fla
         rooms_in_memory=settings.rooms_in_memory,
         stopping=stopping,
     )
+
+
+async def _append(kafka: str, place: Place, value: bytes, at: int) -> None:
+    """Append a record without a key to a partition. Raises Unreachable."""
+    async with Producer(kafka, place[0]) as producer:
+        await producer.send_to(place[1], value, at=at)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _end_in_time(stopping: Flag):  # type: ignore[no-untyped-def]

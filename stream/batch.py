@@ -21,16 +21,20 @@ from journey.decode import decode_bot
 from journey.errors import DeadLetter, Retry
 from journey.events import TOPIC_BOTS, Entry, Event, RoomKey
 from journey.room import Room, as_of
-from sql.readback import Found
+from sql.readback import Found, Silent
 from sql.sink import Rows
 from stream.changes import Changes
 from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs
 from stream.rooms import Rooms
+from stream.windows import Quiet
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
+
+#: Silent rooms that are closed at a time; the next look finds the others.
+AT_ONCE = 10_000
 
 
 class Stopped(Exception):
@@ -52,12 +56,13 @@ class Prepared(Struct, frozen=True):
     """A batch that is folded and not yet written, or being written.
 
     `limits`: of each partition, up to where it may be committed once this is written; `rooms`: those with rows in it;
-    `written`: set when it is.
+    `ticks`: the partitions that need one, with their times (ms); `written`: set when it is.
     """
 
     output: Output
     limits: dict[Place, int]
     rooms: set[RoomKey]
+    ticks: dict[Place, int]
     written: Flag
 
 
@@ -67,6 +72,7 @@ class Reads(Protocol):
     def partition_time(self, topic: str, partition: int, offset: int) -> int: ...
     def known_rooms(self, keys: Iterable[RoomKey]) -> dict[RoomKey, set[str]]: ...
     def entries(self, keys: Iterable[RoomKey]) -> list[Found]: ...
+    def silent_rooms(self, bound: int, most: int) -> list[Silent]: ...
 
 
 class Writes(Protocol):
@@ -106,11 +112,13 @@ class Batches:
         self._rooms_in_memory = rooms_in_memory
         self._stopping = stopping
         self._latest: Prepared | None = None
+        self._silent: list[Silent] = []
         self.partitions: dict[Place, Rooms] = {}
 
     def forget(self) -> None:
         """A new assignment begins with empty memory: its polls start at what was committed."""
         self.partitions.clear()
+        self._silent = []
 
     def run(self, polls: list[Poll]) -> dict[Place, int]:
         """Prepare and write; for each partition, up to where it may be committed."""
@@ -118,19 +126,24 @@ class Batches:
         self.write(prepared)
         return prepared.limits
 
-    def prepare(self, polls: list[Poll]) -> Prepared:
-        """Fold what these polls bring, at most one a partition. Raises Stopped, and whatever a retry cannot mend."""
+    def prepare(self, polls: list[Poll], quiet: Quiet | None = None) -> Prepared:
+        """Fold what these polls bring, at most one a partition, and what time brings to partitions that are quiet.
+
+        Raises Stopped, and whatever a retry cannot mend.
+        """
         output = Output()
         turns = [poll for poll in polls if poll.topic != TOPIC_BOTS]
         decoded = {poll.place: decode_all(poll) for poll in turns}
-        self._open(turns)
+        for poll in turns:
+            self._open(poll.place, poll.first)
         self._read_back(turns, decoded)
         spoke = [self._fold(poll, decoded[poll.place], output) for poll in turns]
         for poll in polls:
             if poll.topic == TOPIC_BOTS:
                 _take_bots(poll, output)
         limits = {poll.place: self._committable(poll) for poll in polls}
-        self._latest = Prepared(output, limits, set().union(*spoke), Flag())
+        closed, ticks = (set(), {}) if quiet is None else self._pass_quietly(quiet, output)
+        self._latest = Prepared(output, limits, closed.union(*spoke), ticks, Flag())
         return self._latest
 
     def write(self, prepared: Prepared) -> None:
@@ -145,16 +158,14 @@ class Batches:
         prepared.written.set()
 
     # -- what must be known first --------------------------------------------------------------------------------------
-    def _open(self, polls: list[Poll]) -> None:
-        for poll in polls:
-            rooms = self.partitions.get(poll.place)
-            if rooms is None or poll.first < rooms.offset:
-                place = poll.place
-                known = self._insist("progress", partial(self._partition_time, poll))
-                self.partitions[place] = Rooms(*place, offset=poll.first, time=known, wait=self._wait, idle=self._idle)
-
-    def _partition_time(self, poll: Poll) -> int:
-        return self._reads.partition_time(poll.topic, poll.partition, poll.first)
+    def _open(self, place: Place, first: int) -> Rooms:
+        """The partition's rooms: those in memory, or none yet where it begins, or begins again, at `first`."""
+        rooms = self.partitions.get(place)
+        if rooms is None or first < rooms.offset:
+            time = self._insist("progress", partial(self._reads.partition_time, *place, first))
+            rooms = Rooms(*place, offset=first, time=time, wait=self._wait, idle=self._idle)
+            self.partitions[place] = rooms
+        return rooms
 
     def _read_back(self, polls: list[Poll], decoded: dict[Place, list[Decoded]]) -> None:
         """One look-up for all partitions of the batch; of each, only what lies below its own first offset counts."""
@@ -166,10 +177,7 @@ class Batches:
         topics = self._insist("read back rooms", lambda: self._reads.known_rooms(keys))
         found = self._insist("read back turns", lambda: self._reads.entries(topics))
         for poll in polls:
-            mine: dict[RoomKey, list[Entry]] = {}
-            for item in found:
-                if item.topic == poll.topic and item.entry.offset < poll.first:
-                    mine.setdefault(item.key, []).append(item.entry)
+            mine = _by_room(found, poll.place, poll.first)
             elsewhere = {key: min(came) for key, came in topics.items() if poll.topic not in came}
             self.partitions[poll.place].restore(asked[poll.place], mine, elsewhere)
 
@@ -180,6 +188,41 @@ class Batches:
             while not latest.written.wait(0.05):
                 if self._stopping.is_set():
                     raise Stopped("the batch before was not written")
+
+    # -- what time brings ----------------------------------------------------------------------------------------------
+    def _pass_quietly(self, quiet: Quiet, output: Output) -> tuple[set[RoomKey], dict[Place, int]]:
+        """Close the rooms that are idle by their partition's time; name the partitions whose time must be moved.
+
+        Answers the rooms with rows, and the times (ms) of the ticks.
+        """
+        for place, end in quiet.ends.items():
+            rooms = self._open(place, end)
+            output.progress.append((*place, rooms.offset, rooms.time, end))
+        if quiet.look:
+            latest = max([quiet.now, *(rooms.time for rooms in self.partitions.values())])
+            look = partial(self._reads.silent_rooms, latest - self._idle, AT_ONCE)
+            self._silent = self._insist("silent rooms", look)
+        closed: set[RoomKey] = set()
+        for place, rooms in self.partitions.items():
+            closed |= self._close_idle(place, rooms, output)
+        asleep = {silent.place for silent in self._silent if silent.last_at + self._idle <= quiet.now}
+        due = (place for place in quiet.ends if place in asleep or self.partitions[place].is_due(quiet.now))
+        return closed, {place: max(quiet.now, self.partitions[place].time) for place in due}
+
+    def _close_idle(self, place: Place, rooms: Rooms, output: Output) -> set[RoomKey]:
+        """What `rooms` says is open may have spoken since, or be closed: the memory knows, or what is read back."""
+        mine = [s.key for s in self._silent if s.place == place and s.last_at + self._idle <= rooms.time]
+        if not mine:
+            return set()
+        gone = [key for key in mine if key not in rooms.held]
+        found = self._insist("read back turns", partial(self._reads.entries, gone)) if gone else []
+        rooms.restore(gone, _by_room(found, place, rooms.offset), {})
+        changes = Changes(self._calendar, self._idle)
+        rooms.close_idle(mine, changes)
+        self._silent = [s for s in self._silent if s.key not in changes.touched]
+        output.moves += changes.moves
+        output.rooms += _room_rows(rooms, changes)
+        return set(changes.touched)
 
     # -- fold ----------------------------------------------------------------------------------------------------------
     def _fold(self, poll: Poll, decoded: list[Decoded], output: Output) -> set[RoomKey]:
@@ -232,6 +275,15 @@ class Batches:
             if self._stopping.wait(pause):
                 raise Stopped(step)
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def _by_room(found: Iterable[Found], place: Place, below: int) -> dict[RoomKey, list[Entry]]:
+    """What was read back of this topic, below this offset: what lies above is yet to come, here before or not."""
+    rooms: dict[RoomKey, list[Entry]] = {}
+    for item in found:
+        if item.topic == place[0] and item.entry.offset < below:
+            rooms.setdefault(item.key, []).append(item.entry)
+    return rooms
 
 
 def _take_bots(poll: Poll, output: Output) -> None:

@@ -154,6 +154,18 @@ class Rooms:
             for entry in entries:
                 held.known[entry.event.seq] = entry
 
+    def close_idle(self, keys: Iterable[RoomKey], changes: Changes) -> None:
+        """Rule 11 as of the partition's time, for rooms in memory: written where it applies."""
+        for key in keys:
+            room = self.held[key].room
+            if room is not None and room.is_idle(self.time, self.idle):
+                changes.idle_close(key, room, self.time)
+
+    def is_due(self, now: int) -> bool:
+        """Has an event waited long enough by `now`?"""
+        due = self.waits.first_due()
+        return due is not None and due <= now
+
     # -- after a batch -------------------------------------------------------------------------------------------------
     def first_waiting(self) -> int | None:
         """The lowest offset of an event that waits: nothing from there on may be committed."""

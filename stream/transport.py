@@ -88,6 +88,11 @@ class BatchConsumer(driver.Consumer):
             await self._thread.seek_to_beginning(*fresh)
         return offsets
 
+    def committed_offset(self, tp: TP) -> int | None:
+        """The next offset to be read by what is committed; None where nothing is."""
+        offset: int | None = self._committed_offset[tp]
+        return offset
+
     def on_buffer_full(self, tp: TP) -> None:
         """Do not pause: else some partitions wait for as long as the others keep the buffer full."""
 

@@ -6,7 +6,21 @@ Time here is the log's: P, the greatest received_at of the partition's records s
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 
+from msgspec import Struct
+
 from journey.events import Entry, RoomKey
+
+
+class Quiet(Struct, frozen=True):
+    """A moment at which some partitions have nothing more to read: `now` by this worker's clock (ms).
+
+    `ends`: those partitions, with the offset after the log's last record, up to which all is folded. The clock only
+    decides whether a tick is appended; what is due is decided when it is read. `look`: look for silent rooms, too.
+    """
+
+    now: int
+    ends: dict[tuple[str, int], int]
+    look: bool
 
 
 class Waits:

@@ -8,7 +8,7 @@ from typing import Any
 
 from journey.calendar import Calendar
 from journey.events import Entry, Event, RoomKey
-from sql.readback import Found
+from sql.readback import Found, Silent
 from sql.sink import MOVES, ROOMS, TURNS
 
 
@@ -46,6 +46,14 @@ class MemoryTables:
             for (key, _), row in self.turns_rows.items()
             if key in asked
         ]
+
+    def silent_rooms(self, bound: int, most: int) -> list[Silent]:
+        found = [
+            Silent(key, row["topic"], row["partition"], row["last_at"])
+            for (key, _), row in self.standing(self.rooms_rows).items()
+            if row["phase"] != "closed" and row["last_at"] <= bound
+        ]
+        return sorted(found, key=lambda silent: silent.last_at)[:most]
 
     # -- writes
     def turns(self, rows: Any) -> None:

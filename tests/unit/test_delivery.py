@@ -12,12 +12,13 @@ import pytest
 
 from journey.calendar import Calendar
 from journey.errors import DeadLetter
-from journey.events import TOPIC_LIVE, Entry, RoomKey
+from journey.events import TOPIC_LIVE, Entry, Event, RoomKey, Tick
 from journey.fold import fold
 from journey.order import folded
 from stream import batch
 from stream.batch import Batches, Prepared
 from stream.poll import Poll
+from stream.windows import Quiet
 from tests.unit.histories import Record, random_log
 from tests.unit.memory_tables import Crashed, MemoryTables
 
@@ -73,8 +74,8 @@ def expected_letters(log: list[Record]) -> set[int]:
     return conflicts | {r.offset for r in log if isinstance(r.sent, DeadLetter)}
 
 
-def play(rng: random.Random, log: list[Record], tables: MemoryTables, crashes: int) -> None:
-    """Consume the log from the committed offset on, in batches of random size, dying `crashes` times on the way."""
+def play(rng: random.Random, log: list[Record], tables: MemoryTables, crashes: int) -> int:
+    """Consume the log in batches of random size, dying `crashes` times on the way; what is committed in the end."""
     committed = position = 0
     pipelined = rng.random() < 0.5
     batches = worker(tables, rng.choice((1, 2, 100)))
@@ -93,6 +94,7 @@ def play(rng: random.Random, log: list[Record], tables: MemoryTables, crashes: i
         if rng.random() < 0.1:  # a rebalance: all is read again from what was committed
             batches, position = worker(tables, rng.choice((1, 2, 100))), committed
     tables.crash_at = None
+    return committed
 
 
 def advance(batches: OneBehind, records: list[Record], end: int, pipelined: bool) -> int:
@@ -152,6 +154,75 @@ def check_timeouts(tables: MemoryTables, rooms: dict[RoomKey, dict[int, Entry]],
             if row is not None:
                 keys.add((key, row.bot_id, tables.calendar.day(row.occurred_at), row.seq, 9))
     assert certain <= standing <= possible
+
+
+def pass_by(rng: random.Random, log: list[Record], tables: MemoryTables, committed: int, now: int) -> None:
+    """Nothing comes any more, the clock goes on to `now`, over starts with empty memory: ticks are appended, read."""
+    batches, position = worker(tables, 100), committed
+    for _ in range(12):
+        if position < len(log):
+            limit = batches.run([Poll(*PLACE, log[position:], len(log))])[PLACE]
+            position = len(log)
+            committed = position if limit == position else committed
+        prepared = batches.prepare([], Quiet(now, {PLACE: len(log)}, look=True))
+        batches.write(prepared)
+        log.extend(Record(len(log), at, Tick()) for at in prepared.ticks.values())
+        if rng.random() < 0.3:
+            batches, position = worker(tables, 100), committed
+    assert committed == len(log), "something still waits"
+    assert not prepared.ticks, "there is always one tick more"
+
+
+def check_at_rest(tables: MemoryTables, log: list[Record]) -> None:
+    """All gaps are given up, all idle rooms closed: all is the fold of all there is, at the log's last time."""
+    time = max(record.timestamp for record in log)
+    moves: dict[Any, Any] = {}
+    for key, entries in truth(log).items():
+        done = fold([entries[seq] for seq in sorted(entries)], IDLE, time)
+        assert done is not None
+        for row in done.rows:
+            moves[key, row.bot_id, tables.calendar.day(row.occurred_at), row.seq, row.part] = row.move
+        state = tables.standing(tables.rooms_rows)[key, tables.calendar.day(done.room.opened_at)]
+        assert (state["phase"], state["closed_by"], state["ended_at"]) == (
+            done.room.phase, done.room.closed_by, done.room.ended_at,
+        )  # fmt: skip
+    assert {key: row["move"] for key, row in tables.standing(tables.moves_rows).items()} == moves
+    assert not tables.ties
+
+
+@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("in_order", [True, False])
+def test_in_silence_gaps_are_given_up_and_idle_rooms_close(seed: int, in_order: bool) -> None:
+    for number in range(30):
+        rng = random.Random(f"silence {seed} {number} {in_order}")
+        log = random_log(rng, in_order=in_order)
+        if not log:
+            continue
+        tables = MemoryTables(Calendar("Asia/Seoul"))
+        committed = play(rng, log, tables, crashes=rng.choice((0, 2)))
+        pass_by(rng, log, tables, committed, now=max(record.timestamp for record in log) + 4 * IDLE)
+        check_at_rest(tables, log)
+
+
+def test_a_clock_that_is_ahead_decides_nothing() -> None:
+    """Only reading the tick moves the partition's time: until then nothing is written that the log does not say."""
+    tables, key = MemoryTables(Calendar("UTC")), RoomKey("s", "r")
+    batches, at = worker(tables, 100), 1_793_404_800_000
+    batches.run([Poll(*PLACE, [Record(0, at, (key, Event("turn", 1, at, "x", "c", dialog="A")))], 1)])
+    prepared = batches.prepare([], Quiet(at + 9 * IDLE, {PLACE: 1}, look=True))
+    batches.write(prepared)
+    assert prepared.ticks == {PLACE: at + 9 * IDLE}
+    assert {k[-1] for k in tables.moves_rows} == {0}
+    batches.run([Poll(*PLACE, [Record(1, at + 9 * IDLE, Tick())], 2)])
+    batches.write(batches.prepare([], Quiet(at, {PLACE: 2}, look=True)))
+    assert {k[-1] for k in tables.moves_rows} == {0, 9}
+
+
+def test_nothing_is_ticked_where_nothing_is_due() -> None:
+    tables, at = MemoryTables(Calendar("UTC")), 1_793_404_800_000
+    batches, key = worker(tables, 100), RoomKey("s", "r")
+    batches.run([Poll(*PLACE, [Record(0, at, (key, Event("turn", 1, at, "x", "c", dialog="A")))], 1)])
+    assert batches.prepare([], Quiet(at + IDLE - 1, {PLACE: 1}, look=True)).ticks == {}
 
 
 @pytest.mark.parametrize("seed", range(20))
