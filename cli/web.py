@@ -6,6 +6,7 @@ import structlog
 from cli import wiring
 from journey.errors import TurnpathError
 from settings import load
+from sql.client import Client
 from stack import jars
 from web.server import run
 
@@ -25,4 +26,5 @@ def command() -> None:
             jars.fetch(settings.cache, lambda said: click.echo(said, err=True))
         except TurnpathError as error:
             structlog.get_logger().warning("no_chart", reason=str(error), so="the page shows its table only")
-    run(settings, lambda: wiring.client(settings), chart)
+    # a page waits no longer than this for an answer, whatever ClickHouse is doing
+    run(settings, lambda: Client(settings.clickhouse, connect_timeout_s=2, timeout_s=30), chart)

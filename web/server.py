@@ -1,6 +1,8 @@
 """The page on its address, until SIGTERM or Ctrl-C."""
 
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,6 +42,8 @@ def run(settings: Settings, client: Callable[[], Client], echarts: Path) -> None
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="on"
     )
     with _listening(settings.http) as listener:
+        # uvicorn stops in order and then raises the signal once more: being told to end is no failure
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         _Server(config, app.state.site.live).run(sockets=[listener])
 
 

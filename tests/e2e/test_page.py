@@ -1,6 +1,7 @@
 """The page as a browser shows it: Chromium, `turnpath web` as its own process, the real engine behind it."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.conftest import running, somewhere
 from tests.integration.made_rooms import SEOUL, SITE
 from tests.integration.shop import BOT, EVIL, JOURNEYS, live_rooms, now, room, seal, show_live, today, yesterday
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -26,7 +27,7 @@ QUIET = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM.exists(), "the page's tests need Chromium: run `make setup`, or `apt-get install chromium`"
+    assert CHROMIUM, "the page's tests need Chromium: run `make setup`, or `apt-get install chromium`"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser

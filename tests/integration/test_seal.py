@@ -3,14 +3,17 @@
 import asyncio
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import islice
 from pathlib import Path
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -19,7 +22,7 @@ from broker.produce import Producer
 from broker.topics import make_topics
 from journey.calendar import Calendar
 from journey.errors import Busy, SealFailed
-from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE, RoomKey
+from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE, Event, RoomKey
 from seal.gate import await_consumed
 from seal.lock import lock
 from seal.run import Sealer
@@ -28,6 +31,8 @@ from settings import Settings
 from sql.client import Client
 from sql.migrate import migrate
 from sql.sink import Sink
+from stack.parts import environment, turnpath
+from stream.poll import Poll
 from tests.conftest import broker
 from tests.integration.seal_truth import (
     SEAL_AT,
@@ -38,7 +43,9 @@ from tests.integration.seal_truth import (
     out_of_use,
     published,
     random_bots,
+    record,
 )
+from tests.unit.histories import DAY
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +156,7 @@ def test_a_day_without_rooms_is_sealed_too(quiet: Settings) -> None:
 
 
 def test_all_due_days_in_order_the_imported_ones_too(quiet: Settings) -> None:
-    log, consumer = play(quiet, "due")
+    log, consumer = play(quiet, "due", rooms=8)
     consumer.consume(FAR)
     now = SEOUL.cut_off(log.days[3], SEAL_AT)
     with Client(quiet.clickhouse) as client:
@@ -219,7 +226,7 @@ def test_killed_anywhere_it_publishes_the_same_when_it_runs_again(quiet: Setting
     names = ("kafka", "clickhouse", "redis")
     environment = {f"TURNPATH_{name.upper()}": getattr(without_redis, name) for name in names}
     with Client(quiet.clickhouse) as client:
-        for step in ("rooms are in", "building", "checking", "publishing"):
+        for step in ("rooms are in", "building", "publishing"):
             command = [sys.executable, "-c", KILLED, step, str(FAR), str(day)]
             assert subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode == -9
             assert not client.rows("SELECT kind FROM daily")
@@ -346,3 +353,83 @@ def test_nothing_is_published_while_the_workers_are_behind(fresh_settings: Setti
         sealer(some, SEOUL.cut_off(day, SEAL_AT)).seal(day)
     with Client(some.clickhouse) as client:
         assert not client.rows("SELECT kind FROM daily")
+
+
+def command(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        turnpath(*arguments),
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_command_says_what_it_sealed(quiet: Settings) -> None:
+    log, _ = play(quiet, "command")
+    process = command(quiet, "seal", "--day", str(log.days[1]), "--format", "csv")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    with Client(quiet.clickhouse) as client:
+        ((rooms, moves, checksum),) = client.rows("SELECT rooms, moves, checksum FROM daily WHERE kind = 'seal'")
+    assert out.splitlines() == [
+        "day,revision,rooms,moves,as_of,checksum",
+        f"{log.days[1]},1,{rooms},{moves},2026-03-07T15:40:00.000+00:00,{checksum}",
+    ]
+    assert "turnpath: 2026-03-07: building" in err
+    again = command(quiet, "seal", "--day", str(log.days[1]), "--format", "csv")
+    assert again.communicate() == (out, "turnpath: 2026-03-07: is sealed already, left as it is\n")
+    tomorrow = command(quiet, "seal", "--day", "2099-01-01")
+    assert "cannot be sealed before 00:40 on 2099-01-02 (Asia/Seoul)" in tomorrow.communicate()[1]
+    assert (again.returncode, tomorrow.returncode) == (0, 2)
+
+
+def test_the_scheduler_seals_what_is_due_and_ends_when_told(quiet: Settings) -> None:
+    with Client(quiet.clickhouse) as client:
+        live = round(time.time() * 1000) - 3 * DAY
+        key, event = RoomKey("s", "r"), Event("turn", 1, live, "x", "c", dialog="A", input_kind="none")
+        first = Consumer(client, RandomLog(random.Random(1), SEOUL, FIRST, 1, 1))
+        first.batches.run([Poll(TOPIC_LIVE, 0, [record(0, live, key, event)], 1)])
+        process = command(quiet, "scheduler")
+        due = [SEOUL.day(live) + timedelta(days=n) for n in range(3)]
+        due = due[: 3 if time.time() * 1000 >= SEOUL.cut_off(due[2], SEAL_AT) else 2]
+        assert process.stderr is not None
+        said = (orjson.loads(line) for line in process.stderr)
+        sealed = (line["day"] for line in said if line["event"] == "sealed")
+        assert list(islice(sealed, len(due))) == [str(day) for day in due]
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        rooms = client.rows("SELECT day, room_id, moves FROM daily WHERE kind = 'room'")
+        assert rooms == [(SEOUL.day(live + DAY), "r", 2)], "its silence ended it, 24 hours later"
+
+
+def test_the_scheduler_ends_in_the_middle_of_a_wait(fresh_settings: Settings) -> None:
+    make_topics(fresh_settings)
+    asyncio.run(send(fresh_settings.kafka, 3))
+    tomorrow = fresh_settings.model_copy(update={"seal_wait": timedelta(hours=1)})
+    code = (
+        "import signal, sys, cli.scheduler as c\n"
+        "c.SystemClock.now = lambda self: int(sys.argv[1])\n"
+        "c.command([], standalone_mode=False)"
+    )
+    now = SEOUL.cut_off(date(2099, 1, 1), SEAL_AT)
+    with Client(fresh_settings.clickhouse) as client:
+        recent = SEOUL.cut_off(date(2098, 12, 30), SEAL_AT)
+        key, event = RoomKey("s", "r"), Event("turn", 1, recent, "x", "c", dialog="A", input_kind="none")
+        first = Consumer(client, RandomLog(random.Random(1), SEOUL, FIRST, 1, 1))
+        first.batches.run([Poll(TOPIC_LIVE, 0, [record(0, recent, key, event)], 1)])
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(now)],
+            env=environment(tomorrow),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert any("waiting for the workers: 3 records to go" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert not client.rows("SELECT kind FROM daily")
+        assert not left_behind(client)
