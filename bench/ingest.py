@@ -1,6 +1,6 @@
 """Broker -> turns, moves, rooms -> commit, end to end, beside stock Faust doing the same.
 
-    python -m bench.ingest [--events 600000] [--stock-events 60000]
+    python -m bench.ingest [--events 1500000] [--stock-events 100000]
 
 Prints events/s of both (between the first and the last commit seen), their ratio, the worker's CPU and memory.
 """
@@ -38,12 +38,10 @@ def measure_worker(settings: Settings, events: int) -> float:
         begun = cpu_s(worker.pid)
         speed, samples = rate(lambda: committed(settings, "turnpath"), events)
         done.set()
-        half = memory[len(memory) // 2 :]
+        quarters = [f"{memory[len(memory) * n // 4 - 1]:.0f}" for n in (1, 2, 3, 4)]
         print(f"worker: {speed:,.0f} events/s; {samples[-1][1]:,} committed in {samples[-1][0] - samples[0][0]:.1f} s")
         print(f"  CPU {1e6 * (cpu_s(worker.pid) - begun) / events:.1f} µs an event, start included")
-        print(
-            f"  memory {max(memory):.0f} MB at most; in the second half of the run {min(half):.0f} to {max(half):.0f}"
-        )
+        print(f"  memory {max(memory):.0f} MB at most; after each quarter of the run {', '.join(quarters)}")
     return speed
 
 
@@ -65,8 +63,8 @@ def check(settings: Settings, events: int) -> None:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--events", type=int, default=600_000)
-    options.add_argument("--stock-events", type=int, default=40_000)
+    options.add_argument("--events", type=int, default=1_500_000)
+    options.add_argument("--stock-events", type=int, default=100_000)
     given = options.parse_args()
     with stack() as settings:
         begun = time.monotonic()

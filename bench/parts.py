@@ -49,7 +49,9 @@ def committed(settings: Settings, group: str) -> int:
 
 
 def rate(consumed: Callable[[], int], total: int, limit_s: float = 300) -> tuple[float, list[tuple[float, int]]]:
-    """Events a second between the first and the last that were seen consumed, and the samples (second, count)."""
+    """Events a second from the first commit that was seen to the last, and the samples (second, count).
+
+    What came before the first commit is left out on both ends: how long it took is not known."""
     samples: list[tuple[float, int]] = []
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
@@ -57,8 +59,7 @@ def rate(consumed: Callable[[], int], total: int, limit_s: float = 300) -> tuple
         if samples[-1][1] >= total:
             break
         time.sleep(0.1)
-    begun = next((n for n, (_, count) in enumerate(samples) if count), len(samples) - 1)
-    (t0, c0), (t1, c1) = samples[max(0, begun - 1)], samples[-1]
+    (t0, c0), (t1, c1) = next((sample for sample in samples if sample[1]), samples[-1]), samples[-1]
     return (c1 - c0) / max(t1 - t0, 1e-9), samples
 
 

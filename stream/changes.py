@@ -81,10 +81,12 @@ class Changes:
 
     def _timeout(self, room: Room | None, time: int) -> Row | None:
         """The timeout's row of a room as of `time`; another worker may have written it, though this one did not."""
-        return None if room is None else as_of(room, time, self.idle).timeout
+        if room is None or (room.timeout is None and time - room.last_at < self.idle):
+            return None  # as nearly always: no need to look further
+        return as_of(room, time, self.idle).timeout
 
     def _timeouts(self, key: RoomKey, room: Room, before: Row | None, time: int) -> None:
-        now = as_of(room, time, self.idle).timeout
+        now = self._timeout(room, time)
         if before is not None and (now is None or self._row_key(before) != self._row_key(now)):
             self._write(key, room, before, 2 * room.folded, 1)
         if now is not None:

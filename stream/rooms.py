@@ -12,7 +12,7 @@ from journey.errors import DeadLetter
 from journey.events import Entry, RoomKey
 from journey.fold import fold
 from journey.order import folded_until
-from journey.room import Room
+from journey.room import CLOSED, Room
 from stream.changes import Changes
 from stream.windows import Waits
 
@@ -49,6 +49,7 @@ class Rooms:
         self.held: dict[RoomKey, Held] = {}
         self.waits = Waits()
         self.duplicates = 0
+        self._ended: set[RoomKey] = set()
 
     # -- what a batch needs to know first ------------------------------------------------------------------------------
     def unknown(self, events: Iterable[tuple[RoomKey, int]]) -> set[RoomKey]:
@@ -174,12 +175,18 @@ class Rooms:
     def forget(self, spoke: Collection[RoomKey], limit: int) -> None:
         """Drop what only the batch needed; keep some `limit` rooms, those that spoke last, and all that wait.
 
-        Those of this batch (`spoke`) stay in any case: their rows are not in `turns` and `rooms` yet.
+        A room that has ended leaves with the next batch. Those of this batch (`spoke`) stay in any case: their rows
+        are not in `turns` and `rooms` yet.
         """
+        for key in self._ended.difference(spoke):
+            self.held.pop(key, None)
+        self._ended.clear()
         for key in spoke:
             held = self.held.pop(key)
             held.known = None
             self.held[key] = held
+            if held.room is not None and held.room.phase == CLOSED and not held.waiting:
+                self._ended.add(key)
         surplus = len(self.held) - max(limit, len(spoke))
         if surplus > 0:
             quiet = (key for key, held in self.held.items() if not held.waiting and key not in spoke)
