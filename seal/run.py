@@ -50,10 +50,11 @@ class Sealer:
     def seal_due(self, *, live_only: bool) -> Iterator[Seal]:
         """Seal all days that are due, in order; each as soon as it is published."""
         with lock(self._settings, self._now, self._said):
-            # which days have data is known only when all that was sent is consumed
-            self._await_consumed(last_cut_off(self._calendar, self._settings.seal_at, self._now()), "seal")
+            # Which days have data is known only when all that was sent is consumed; what has been consumed up to the
+            # last cut-off has been up to those before it.
+            reached = self._await_consumed(last_cut_off(self._calendar, self._settings.seal_at, self._now()), "seal")
             for day in self.due(live_only=live_only):
-                yield self._seal(day)
+                yield self._seal(day, reached)
 
     def seal(self, day: date) -> Seal:
         """Seal this day; where it is sealed, its seal as it is. Raises BadUsage before its cut-off."""
@@ -61,7 +62,7 @@ class Sealer:
         with lock(self._settings, self._now, self._said):
             return self._seal(day)
 
-    def _seal(self, day: date) -> Seal:
+    def _seal(self, day: date, reached: Reached | None = None) -> Seal:
         settings = self._settings
         meant = day_to_seal(day, self._calendar, settings.seal_at, settings.room_idle)
         with Client(settings.clickhouse) as client, Client(settings.clickhouse) as second:
@@ -69,7 +70,7 @@ class Sealer:
                 return there
             for name in drop_stale(client):
                 self._said(f"{name} was left by a seal that was killed: dropped")
-            reached = self._await_consumed(meant.cut_off, str(day))
+            reached = reached or self._await_consumed(meant.cut_off, str(day))
             for _ in range(_ATTEMPTS):
                 if seal := self._attempt(client, second, meant, reached):
                     return seal
