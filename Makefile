@@ -13,8 +13,8 @@ setup:  ## Install all that is missing (apt-get as root or with sudo, .venv, the
 demo: setup  ## Start everything with a week of made-up rooms and live traffic; Ctrl-C ends it
 	@exec .venv/bin/turnpath up --demo
 
-test: setup  ## Run the tests; ARGS="-k seal" for some of them
-	.venv/bin/pytest $(ARGS)
+test: setup  ## Run the tests on both cores; ARGS="-k seal" for some of them
+	.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .
