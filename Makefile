@@ -14,7 +14,7 @@ demo: setup  ## Start everything with a week of made-up rooms and live traffic; 
 	@exec .venv/bin/turnpath up --demo
 
 test: setup  ## Run the tests on both cores; ARGS="-k seal" for some of them
-	.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
+	.venv/bin/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .

@@ -44,7 +44,7 @@ def watch(settings: Settings, seen: list[tuple[float, int]], done: threading.Eve
         while not done.is_set():
             count = client.rows(SEEN, {"site": "bench", "bot": "bot-0"})[0][0]
             seen.append((time.monotonic(), count))
-            time.sleep(0.01)
+            time.sleep(0.05)
 
 
 def delays(sent: list[float], seen: list[tuple[float, int]]) -> list[float]:

@@ -11,6 +11,9 @@ from journey.room import AGENT, ASSIGNED, BOT, WAITING, Ask, Room, Row, close_id
 
 NOWHERE = (0, "")
 
+#: A step is a UInt16 in the tables: a room that never ends goes on at this one.
+MOST_STEPS = 65_535
+
 Rows = list[Row]
 
 
@@ -193,8 +196,12 @@ def _next_step(room: Room, entry: Entry, rows: Rows) -> None:
     event = entry.event
     assert event.dialog is not None
     message = _SAID.get(event.input_kind, event.input)
-    _way_out(room, entry, rows, "next_step", message, (room.step + 1, event.dialog))
-    room.path.append(event.dialog)
+    deepest = room.step >= MOST_STEPS
+    _way_out(room, entry, rows, "next_step", message, (room.step + (not deepest), event.dialog))
+    if deepest:
+        room.path[-1] = event.dialog
+    else:
+        room.path.append(event.dialog)
 
 
 # 7, 8, 9 ------------------------------------------------------------------------------------------------------------

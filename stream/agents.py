@@ -12,7 +12,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from threading import Event as Flag
-from typing import Any
+from typing import Any, cast
 
 import faust
 import structlog
@@ -37,9 +37,9 @@ TICK = b'{"type":"tick"}'
 #: How often partitions at their end are looked at, and how often rooms that have gone silent are looked for.
 QUIET_S, LOOK_S = 1.0, 10.0
 
-#: Polls that wait for the writer, and records in a batch from which on it takes no more polls: with Faust's own buffer
-#: they bound the worker's memory. Larger blocks cost the engine less; beyond this there is little left to gain.
-QUEUED, ENOUGH = 4, 30_000
+#: From so many queued records on, the agent waits: with Faust's own buffer this bounds the worker's memory, and the
+#: size of a batch. Larger blocks cost the engine less; beyond this there is little left to gain.
+ENOUGH = 30_000
 
 
 class Writer:
@@ -49,21 +49,34 @@ class Writer:
         """`clock`: now, in ms; `append`: appends a record without a key to a partition, with a time in ms."""
         self._app, self._batches, self._stopping = app, batches, stopping
         self._clock, self._append = clock, append
-        self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED)
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._queued = 0
+        self._space = asyncio.Event()
         self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
         self._generation: int | None = None
         self._looked_at = self._quiet_at = float("-inf")
 
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self._app.consumer)
+
     async def put(self, event: Any) -> None:
-        """Hand over a poll; waits while too many are queued."""
-        await self._queue.put(event)
+        """Hand over a poll; waits while too many records are queued."""
+        while self._queued >= ENOUGH:
+            self._space.clear()
+            await self._space.wait()
+        self._queued += len(event.value)
+        self._queue.put_nowait(event)
 
     async def run(self) -> None:
         """Write polls until the worker stops. Anything unexpected ends the process: nothing may be acked after it."""
         writing: asyncio.Task[None] | None = None
         try:
             while not self._stopping.is_set():
-                events = self._current(await self._take())
+                taken = await self._take()
+                if self._stopping.is_set():
+                    return
+                events = self._current(taken)
                 quiet = self._quiet({(e.message.topic, e.message.partition) for e in events})
                 if not events and quiet is None:
                     continue
@@ -77,13 +90,15 @@ class Writer:
             _end(error)
 
     async def _take(self) -> list[Any]:
-        """All that is queued, up to a bound; nothing, after a second without anything."""
+        """All that is queued; nothing, after a second without anything."""
         try:
             events = [await asyncio.wait_for(self._queue.get(), QUIET_S)]
         except TimeoutError:
             return []
-        while not self._queue.empty() and sum(len(event.value) for event in events) < ENOUGH:
+        while not self._queue.empty():
             events.append(self._queue.get_nowait())
+        self._queued = 0
+        self._space.set()
         return events
 
     def _quiet(self, spoke: set[Place]) -> Quiet | None:
@@ -102,9 +117,9 @@ class Writer:
         """The log's end, if all up to there is folded."""
         if tp.topic not in (TOPIC_LIVE, TOPIC_IMPORT):
             return None
-        end: int | None = self._app.consumer.highwater(tp)
+        end = self._consumer.log_end(tp)
         rooms = self._batches.partitions.get((tp.topic, tp.partition))
-        done = _committed(self._app, tp) if rooms is None else rooms.offset
+        done = self._consumer.committed_offset(tp) if rooms is None else rooms.offset
         return end if end and done is not None and done >= end else None
 
     def _current(self, events: list[Any]) -> list[Any]:
@@ -120,10 +135,14 @@ class Writer:
         generation = self._generation
         try:
             await asyncio.to_thread(self._batches.write, prepared)
+            await self._settle(generation, events, prepared)
         except Stopped:
             raise
         except Exception as error:
             _end(error)
+
+    async def _settle(self, generation: int | None, events: list[Any], prepared: Prepared) -> None:
+        """After a batch was written in this generation: ack, commit, move the time of partitions that wait for it."""
         for event in events:
             event.value.clear()  # the records are written; the message waits for its ack without them
         if generation == self._generation == self._app.consumer_generation_id:
@@ -140,8 +159,7 @@ class Writer:
         return [Poll(*place, some, self._log_end(*place, some[-1].offset + 1)) for place, some in records.items()]
 
     def _log_end(self, topic: str, partition: int, at_least: int) -> int:
-        end = self._app.consumer.highwater(TP(topic, partition))
-        return max(end or 0, at_least)
+        return max(self._consumer.log_end(TP(topic, partition)) or 0, at_least)
 
     async def _commit(self, limits: dict[Place, int]) -> None:
         for place, limit in limits.items():
@@ -159,12 +177,6 @@ class Writer:
                 await self._append(place, TICK, at)
             except Retry as error:  # what is due stays due
                 log.warning("no tick", topic=place[0], partition=place[1], error=str(error))
-
-
-def _committed(app: faust.App, tp: TP) -> int | None:
-    consumer = app.consumer
-    assert isinstance(consumer, BatchConsumer)
-    return consumer.committed_offset(tp)
 
 
 def _end(error: Exception) -> None:

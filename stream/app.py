@@ -95,7 +95,7 @@ def _end_in_time(stopping: Flag):  # type: ignore[no-untyped-def]
         """Stop waiting for parts that are away; and end even where a thread hangs in one that never answers."""
         log.info("worker stops")
         stopping.set()
-        last = Timer(STOP_WITHIN_S, os._exit, [0])
+        last = Timer(STOP_WITHIN_S, lambda: os._exit(1 if app.crashed else 0))
         last.daemon = True
         last.start()
 

@@ -196,7 +196,7 @@ class Batches:
         Answers the rooms with rows, and the times (ms) of the ticks.
         """
         for place, end in quiet.ends.items():
-            rooms = self._open(place, end)
+            rooms = self.partitions.get(place) or self._open(place, end)
             output.progress.append((*place, rooms.offset, rooms.time, end))
         if quiet.look:
             latest = max([quiet.now, *(rooms.time for rooms in self.partitions.values())])
@@ -214,7 +214,8 @@ class Batches:
         mine = [s.key for s in self._silent if s.place == place and s.last_at + self._idle <= rooms.time]
         if not mine:
             return set()
-        gone = [key for key in mine if key not in rooms.held]
+        gone = {key for key in mine if key not in rooms.held}
+        self._await_written(gone)  # they may have left the memory in this very batch
         found = self._insist("read back turns", partial(self._reads.entries, gone)) if gone else []
         rooms.restore(gone, _by_room(found, place, rooms.offset), {})
         changes = Changes(self._calendar, self._idle)
@@ -222,6 +223,7 @@ class Batches:
         self._silent = [s for s in self._silent if s.key not in changes.touched]
         output.moves += changes.moves
         output.rooms += _room_rows(rooms, changes)
+        rooms.let_go(gone)
         return set(changes.touched)
 
     # -- fold ----------------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ class Batches:
                 self._receive(poll, record, item, rooms, changes, output)
             elif isinstance(item, DeadLetter):
                 output.dead_letters.append(dead_letter(poll, record, item))
-        rooms.offset = poll.next
+        rooms.reach(poll.next)
         output.moves += changes.moves
         output.rooms += _room_rows(rooms, changes)
         output.progress.append((*poll.place, poll.next, rooms.time, poll.log_end))
@@ -261,8 +263,7 @@ class Batches:
 
     def _committable(self, poll: Poll) -> int:
         rooms = self.partitions.get(poll.place)
-        waiting = None if rooms is None else rooms.first_waiting()
-        return poll.next if waiting is None else waiting
+        return poll.next if rooms is None else rooms.committable()
 
     def _insist(self, step: str, call: Callable[[], T]) -> T:
         """Do it until it is done: a part that is away stops the stream, and nothing is acked meanwhile."""

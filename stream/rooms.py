@@ -5,6 +5,7 @@ Held in memory is the fold of what is folded, and the entries that wait; the fol
 back from `turns` only for a batch that brings a seq which may be known already.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
@@ -50,6 +51,7 @@ class Rooms:
         self.waits = Waits()
         self.duplicates = 0
         self._ended: set[RoomKey] = set()
+        self._ends = deque([offset])  # ends of batches, the first may be committed
 
     # -- what a batch needs to know first ------------------------------------------------------------------------------
     def unknown(self, events: Iterable[tuple[RoomKey, int]]) -> set[RoomKey]:
@@ -168,9 +170,20 @@ class Rooms:
         return due is not None and due <= now
 
     # -- after a batch -------------------------------------------------------------------------------------------------
-    def first_waiting(self) -> int | None:
-        """The lowest offset of an event that waits: nothing from there on may be committed."""
-        return self.waits.first_offset()
+    def reach(self, offset: int) -> None:
+        """All before this offset was taken in, and a batch ends here."""
+        self.offset = offset
+        self._ends.append(offset)
+
+    def committable(self) -> int:
+        """The last end of a batch before which nothing waits.
+
+        Only there `progress` has the partition's time; whoever begins elsewhere begins with a time of long ago.
+        """
+        waiting = self.waits.first_offset()
+        while len(self._ends) > 1 and (waiting is None or self._ends[1] <= waiting):
+            self._ends.popleft()
+        return self._ends[0]
 
     def forget(self, spoke: Collection[RoomKey], limit: int) -> None:
         """Drop what only the batch needed; keep some `limit` rooms, those that spoke last, and all that wait.
@@ -191,6 +204,12 @@ class Rooms:
         if surplus > 0:
             quiet = (key for key, held in self.held.items() if not held.waiting and key not in spoke)
             for key in list(islice(quiet, surplus)):
+                del self.held[key]
+
+    def let_go(self, keys: Iterable[RoomKey]) -> None:
+        """Drop rooms that were read back only to be closed: where many fell silent, they would fill the memory."""
+        for key in keys:
+            if not self.held[key].waiting:
                 del self.held[key]
 
 

@@ -264,3 +264,49 @@ def test_nothing_is_committed_past_an_event_that_waits() -> None:
     assert batches.run([Poll(*PLACE, [skipped], 11)])[PLACE] == 10
     later = Record(11, skipped.timestamp + WAIT, DeadLetter("not_json", ""))
     assert batches.run([Poll(*PLACE, [later], 12)])[PLACE] == 12
+
+
+def test_a_commit_ends_where_progress_has_the_time() -> None:
+    """Several polls are one batch: an event that waits in the last holds them all, else P would be forgotten."""
+    tables, at = MemoryTables(Calendar("UTC")), 1_793_404_800_000
+    batches = worker(tables, 100)
+    ahead = Record(5, at + 9 * IDLE, DeadLetter("not_json", ""))
+    waits = Record(6, at + 9 * IDLE, (RoomKey("s", "r"), Event("turn", 2, at, "x", "c", dialog="A")))
+    assert batches.run([Poll(*PLACE, [Record(4, at, DeadLetter("not_json", ""))], 7)])[PLACE] == 5
+    limit = batches.run([Poll(*PLACE, [ahead, waits], 7)])[PLACE]
+    assert limit == 5
+    assert (*PLACE, limit) in tables.times
+
+
+def test_a_silent_room_that_left_the_memory_in_this_batch_is_read_back_whole() -> None:
+    """`rooms` still says that it is open, and its last event is on its way into `turns`."""
+    tables, at, key = MemoryTables(Calendar("UTC")), 1_793_404_800_000, RoomKey("s", "r")
+    batches, late = worker(tables, 100), at + IDLE + 1
+    batches.step([Poll(*PLACE, [Record(0, at, (key, Event("turn", 1, at, "x", "c", dialog="A")))], 1)])
+    batches.write(batches.prepare([Poll(*PLACE, [Record(1, at, DeadLetter("not_json", ""))], 2)]))
+    batches.step([Poll(*PLACE, [Record(2, late, (key, Event("turn", 2, late, "x", "c", dialog="B")))], 3)])
+    other = Record(3, late, DeadLetter("not_json", ""))
+    batches.prepare([Poll(*PLACE, [other], 4)])  # a room that has ended leaves
+    prepared = batches.prepare([], Quiet(late, {}, look=True))
+    assert prepared.output.moves == []
+    assert prepared.output.rooms == []
+
+
+def test_rooms_read_back_to_be_closed_do_not_stay() -> None:
+    tables, at = MemoryTables(Calendar("UTC")), 1_793_404_800_000
+    rooms = [(RoomKey("s", f"r{n}"), Event("turn", 1, at, "x", "c", dialog="A")) for n in range(5)]
+    worker(tables, 100).run([Poll(*PLACE, [Record(n, at, sent) for n, sent in enumerate(rooms)], 5)])
+    batches = worker(tables, 1)
+    batches.run([Poll(*PLACE, [Record(5, at + IDLE, Tick())], 6)])
+    batches.write(batches.prepare([], Quiet(at + IDLE, {PLACE: 6}, look=True)))
+    assert sum(key[-1] == 9 for key in tables.standing(tables.moves_rows)) == 5
+    assert not batches.partitions[PLACE].held
+
+
+def test_what_waits_is_not_forgotten_where_the_end_seems_to_lie_further_back() -> None:
+    tables, at = MemoryTables(Calendar("UTC")), 1_793_404_800_000
+    batches = worker(tables, 100)
+    waits = Record(8, at, (RoomKey("s", "r"), Event("turn", 2, at, "x", "c", dialog="A")))
+    batches.run([Poll(*PLACE, [waits], 9)])
+    batches.write(batches.prepare([], Quiet(at, {PLACE: 7}, look=False)))
+    assert batches.run([Poll(*PLACE, [Record(9, at, DeadLetter("not_json", ""))], 10)])[PLACE] == 8

@@ -131,6 +131,15 @@ def test_a_prefix_folds_to_a_prefix(seed: int, length: int) -> None:
     assert whole.rows[: len(part.rows)] == part.rows
 
 
+def test_a_room_without_end_goes_on_at_the_deepest_step() -> None:
+    """A step is a UInt16: one more would end every worker that reads the room."""
+    events = [Event("turn", seq, T0, "b", "c", dialog=f"d{seq % 3}", input_kind="none") for seq in range(1, 65_540)]
+    folded = fold([Entry(event, event.seq, T0) for event in events], IDLE, T0 + IDLE)
+    assert folded is not None
+    assert max(row.next_step for row in folded.rows) == folded.room.step == 65_535
+    assert imbalance(folded.rows) == {}
+
+
 def test_late_events_are_kept_and_change_nothing() -> None:
     lines = ["turn none shows A", "room_closed customer", "turn button x shows B", "agent_served"]
     folded = fold(entries_of(lines), IDLE)

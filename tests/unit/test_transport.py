@@ -6,12 +6,13 @@ from typing import Any
 
 import faust
 import pytest
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer as StockConsumer
 from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.transport import BatchConsumer, BatchSchema, batch_schema, use_batches
+from stream.transport import FETCH_WAIT_MS, BatchConsumer, BatchSchema, batch_schema, use_batches
 
 A, B, PLAIN = TP("batched", 0), TP("batched", 1), TP("plain", 0)
 
@@ -208,9 +209,28 @@ def test_keys_and_values_stay_bytes() -> None:
     assert schema.loads_value(None, message) == [1, 2]
 
 
+async def test_a_fetch_does_not_wait_long_for_quiet_partitions(consumer: Any) -> None:
+    """Else an event of another partition waits with it: up to Faust's 1.5 s."""
+    thread = consumer._new_consumer_thread()
+    made = thread._create_worker_consumer(consumer.transport)
+    assert made._fetch_max_wait_ms == FETCH_WAIT_MS < 100
+    stock = driver.AIOKafkaConsumerThread._create_worker_consumer(thread, consumer.transport)
+    assert stock._fetch_max_wait_ms == 1500  # the name is aiokafka's, and is still the one to set
+
+
 def test_the_private_names_it_leans_on_are_there(consumer: Any) -> None:
     for name in ("_wait_next_records", "_to_message", "_new_offset", "_add_gap", "_filter_tps_with_pending_acks"):
         assert callable(getattr(driver.Consumer, name)), name
     for name in ("_acked", "_acked_index", "_buffered_partitions", "_thread", "flow_active", "_active_partitions"):
         assert hasattr(consumer, name), name
     assert hasattr(driver.AIOKafkaConsumerThread, "seek_to_beginning")
+
+
+@pytest.mark.parametrize("error", [AssertionError("Partition is not assigned"), ConsumerNotStarted("not yet")])
+def test_the_end_of_a_partition_just_lost_is_not_known(consumer: Any, error: Exception) -> None:
+    def highwater(tp: TP) -> int:
+        raise error
+
+    assert consumer.log_end(A) == 100
+    consumer.highwater = highwater
+    assert consumer.log_end(A) is None
