@@ -1,6 +1,7 @@
 """The entry point: finds the command's file, turns errors into a sentence and an exit code."""
 
 import importlib
+import logging
 import sys
 
 import click
@@ -55,6 +56,7 @@ def turnpath() -> None:
 
 def main() -> None:
     """Run a command; exit codes are DESIGN.md's (0 done, 2 usage, 3 a setting, 4 unreachable, 5 no data …)."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it has to say comes as our sentence, too
     try:
         turnpath(standalone_mode=False)
     except click.exceptions.Abort:

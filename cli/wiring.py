@@ -19,6 +19,7 @@ def client(settings: Settings) -> Client:
 def log_as_json() -> None:
     """Log lines as JSON objects on standard error; libraries' warnings, too."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
