@@ -36,6 +36,7 @@ missing_packages() {
     # for the test of the page in a browser
     has chromium || has chromium-browser || has google-chrome || echo chromium
     korean_font || echo fonts-noto-cjk
+    compgen -G '/usr/lib/*/libatomic.so.1' > /dev/null || echo libatomic1  # for Node inside Playwright's wheel
 }
 
 as_root() {

@@ -13,6 +13,7 @@ QUERY_WAS_CANCELLED = 394
 WRONG_LOGIN = 516
 
 _TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
+_LOST = "the statement failed, and why was lost on the way: its text quotes a value that is not UTF-8"
 _VERSION = re.compile(r" \(version [\d.]+\)\.?(?: \(\w+\))?$")
 
 
@@ -37,6 +38,9 @@ def refusal(error: Exception) -> Refused:
     """chDB's error as ClickHouse's: it comes as text, sometimes with the code twice."""
     said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
     found = _TEXT.search(said)
+    if not said.removeprefix("Streaming query failed: ").strip():
+        # with some builds of Python chDB loses a text that is no UTF-8, and ClickHouse's code with it
+        return Refused(LOGICAL_ERROR, f"{_LOST} (LOGICAL_ERROR)")
     if not found:
         return Refused(LOGICAL_ERROR, f"{said} (LOGICAL_ERROR)")
     inner = _TEXT.match(found[2])
