@@ -5,6 +5,7 @@ import os
 import time
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from threading import Event as Flag
 from threading import Timer
 
@@ -13,6 +14,7 @@ import structlog
 
 from broker.produce import Producer
 from journey.calendar import Calendar
+from journey.errors import BadSetting
 from settings import Settings
 from sql.client import Client
 from sql.readback import Readback
@@ -35,7 +37,7 @@ def make_app(settings: Settings, reading: Client, writing: Client) -> faust.App:
     app = faust.App(
         GROUP,
         broker=f"kafka://{settings.kafka}",
-        datadir=str(settings.data / "faust"),
+        datadir=str(_folder(settings.data / "faust")),
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,
@@ -66,6 +68,15 @@ def run(app: faust.App) -> None:
     # Rooms in memory are many and make no cycles: walking through them again and again was a fifth of the CPU.
     gc.set_threshold(100_000, 50, 100)
     faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False).execute_from_commandline()
+
+
+def _folder(path: Path) -> Path:
+    """Faust wants a folder of its own, though nothing is kept in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be made ({error.strerror}): set TURNPATH_DATA to a folder of yours") from error
+    return path
 
 
 def _batches(settings: Settings, reading: Client, writing: Client, stopping: Flag) -> Batches:

@@ -14,12 +14,12 @@ import pytest
 
 from journey.calendar import Calendar
 from journey.errors import DeadLetter
-from journey.events import TOPIC_IMPORT, TOPIC_LIVE, Entry, RoomKey
+from journey.events import TOPIC_IMPORT, TOPIC_LIVE, RoomKey
 from journey.fold import fold
 from stream import batch
 from stream.poll import Place
 from tests.faults.group import IDLE, WAIT, Process, World, Written
-from tests.unit.histories import T0, Record, random_log
+from tests.unit.histories import T0, Record, random_log, received
 from tests.unit.memory_tables import MemoryTables
 
 HISTORIES = int(os.environ.get("TURNPATH_HISTORIES", "1500"))
@@ -151,16 +151,6 @@ class History:
 
 def _renamed(key: RoomKey, place: Place) -> RoomKey:
     return RoomKey(key.site_id, f"{key.room_id} {place[0]} {place[1]}")
-
-
-def received(log: list[Record]) -> dict[RoomKey, dict[int, Entry]]:
-    """From the log alone: of each seq the copy with the lowest offset."""
-    rooms: dict[RoomKey, dict[int, Entry]] = {}
-    for record in log:
-        if isinstance(record.sent, tuple):
-            key, event = record.sent
-            rooms.setdefault(key, {}).setdefault(event.seq, Entry(event, record.offset, record.timestamp))
-    return rooms
 
 
 def check(world: World) -> None:

@@ -1,12 +1,12 @@
 """Random rooms and logs: hotkeys, errors, agents, bot changes, disorder, duplicates, gaps, conflicts, silence."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace as changed
 
-from journey.events import Event, RoomKey
+from journey.events import Entry, Event, RoomKey
 
 HOUR, DAY = 3_600_000, 86_400_000
 T0 = 1_793_404_800_000  # 2026-10-31T00:00 in Seoul, give or take: any time will do
@@ -95,6 +95,11 @@ def random_log(rng: random.Random, *, rooms: int = 3, in_order: bool = True) -> 
     return log
 
 
-def moved(log: list[Record], by: int) -> list[Record]:
-    """The same log with other offsets."""
-    return [replace(record, offset=record.offset + by) for record in log]
+def received(log: list[Record]) -> dict[RoomKey, dict[int, Entry]]:
+    """From the log alone: of each seq the copy with the lowest offset."""
+    rooms: dict[RoomKey, dict[int, Entry]] = {}
+    for record in log:
+        if isinstance(record.sent, tuple):
+            key, event = record.sent
+            rooms.setdefault(key, {}).setdefault(event.seq, Entry(event, record.offset, record.timestamp))
+    return rooms

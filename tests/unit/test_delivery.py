@@ -19,7 +19,7 @@ from stream import batch
 from stream.batch import Batches, Prepared
 from stream.poll import Poll
 from stream.windows import Quiet
-from tests.unit.histories import Record, random_log
+from tests.unit.histories import Record, random_log, received
 from tests.unit.memory_tables import Crashed, MemoryTables
 
 WAIT, IDLE = 30_000, 86_400_000
@@ -56,18 +56,8 @@ def worker(tables: MemoryTables, rooms_in_memory: int) -> OneBehind:
     )
 
 
-def truth(log: list[Record]) -> dict[RoomKey, dict[int, Entry]]:
-    """From the log alone: of each seq the copy with the lowest offset."""
-    rooms: dict[RoomKey, dict[int, Entry]] = {}
-    for record in log:
-        if isinstance(record.sent, tuple):
-            key, event = record.sent
-            rooms.setdefault(key, {}).setdefault(event.seq, Entry(event, record.offset, record.timestamp))
-    return rooms
-
-
 def expected_letters(log: list[Record]) -> set[int]:
-    rooms = truth(log)
+    rooms = received(log)
     conflicts = {
         r.offset for r in log if isinstance(r.sent, tuple) and rooms[r.sent[0]][r.sent[1].seq].event != r.sent[1]
     }
@@ -115,7 +105,7 @@ def advance(batches: OneBehind, records: list[Record], end: int, pipelined: bool
 
 def check(tables: MemoryTables, log: list[Record]) -> None:
     """At rest: turns, moves and rooms are what the log says at its last time; timeouts may come later."""
-    rooms, time = truth(log), max(record.timestamp for record in log)
+    rooms, time = received(log), max(record.timestamp for record in log)
     assert {key: row[4] for key, row in tables.turns_rows.items()} == {
         (key, seq): entry.offset for key, entries in rooms.items() for seq, entry in entries.items()
     }
@@ -177,7 +167,7 @@ def check_at_rest(tables: MemoryTables, log: list[Record]) -> None:
     """All gaps are given up, all idle rooms closed: all is the fold of all there is, at the log's last time."""
     time = max(record.timestamp for record in log)
     moves: dict[Any, Any] = {}
-    for key, entries in truth(log).items():
+    for key, entries in received(log).items():
         done = fold([entries[seq] for seq in sorted(entries)], IDLE, time)
         assert done is not None
         for row in done.rows:

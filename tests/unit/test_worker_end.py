@@ -1,14 +1,18 @@
 """How the worker's process ends, where something went wrong that nobody else would notice."""
 
 import os
+import subprocess
 import threading
+from pathlib import Path
 from threading import Event as Flag
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from journey.errors import Crash
+from journey.errors import BadSetting, Crash
+from stack.parts import turnpath
+from stack.ports import free_port
 from stream import app
 from stream.agents import Writer
 from stream.batch import Output, Prepared
@@ -59,3 +63,16 @@ async def test_a_tick_that_kafka_refuses_ends_the_process_at_once(monkeypatch: p
     with pytest.raises(Ended):
         await writer._write([], Prepared(Output(), {}, set(), {("chatbot.turns", 0): 0}, Flag()))
     assert codes == [1]
+
+
+def test_a_worker_without_a_broker_says_what_to_do(tmp_path: Path) -> None:
+    given = {"TURNPATH_KAFKA": f"127.0.0.1:{free_port()}", "TURNPATH_DATA": str(tmp_path / "data")}
+    done = subprocess.run(turnpath("worker"), env={**os.environ, **given}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4
+    assert "does not answer: start the stack with `turnpath up`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence() -> None:
+    with pytest.raises(BadSetting, match="set TURNPATH_DATA"):
+        app._folder(Path("/proc/nothing/faust"))
