@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs lock clean
+.PHONY: help setup demo test test-clients soak test-office lint bench docs lock clean
 
 help:  ## Say what there is
 	@echo "Turnpath: where customers go in a chatbot's scenario, live and sealed."
@@ -16,10 +16,21 @@ demo: setup  ## Start everything with a week of made-up rooms and live traffic; 
 test: setup  ## Run the tests on both cores; ARGS="-k seal" for some of them
 	.venv/bin/pytest -n 2 --dist worksteal $(ARGS)
 
+test-office:  ## Open workbooks with LibreOffice (installed first if missing), compare and print them
+	@scripts/setup.sh office
+	.venv/bin/pytest tests/office $(ARGS)
+
+test-clients: setup  ## Have ClickHouse's official clients for Go, Java and Python ask the endpoint (fetches what is missing)
+	@scripts/clients.sh $(ARGS)
+
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
+
+soak: setup  ## Faults for hours: ROUNDS=3 rounds of every scenario of tests/faults; ARGS="--only kills"
+	TURNPATH_TEST_HISTORIES=$(or $(HISTORIES),20000) .venv/bin/pytest -n 2 tests/faults/test_protocol.py
+	PYTHONPATH=. .venv/bin/python -P -m tests.faults.soak --rounds $(or $(ROUNDS),1) $(ARGS)
 
 bench: setup  ## Measure the ingest end to end, beside stock Faust
 	.venv/bin/python -m bench

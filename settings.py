@@ -67,7 +67,28 @@ def _url(scheme: str, example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _smtp(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    try:
+        sound = parts.scheme in ("smtp", "smtps") and parts.hostname and (parts.port or True)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("write it like smtp://user:password@host:587, or smtps://user:password@host:465")
+    return value
+
+
+def _kept(value: timedelta) -> timedelta:
+    """ClickHouse's times end in 2106: what shall be kept beyond that is gone at once, without a word."""
+    if value > timedelta(days=18_250):
+        raise ValueError("keep at most 50 years: write 18250d or less")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Kept = Annotated[Duration, AfterValidator(_kept)]
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -86,6 +107,11 @@ class Settings(BaseSettings):
         description="Redis: the seal's lock, shared answers, the push to open pages",
     )
     http: Address = Field("127.0.0.1:8080", description="where the web page listens, host:port")
+    worker_http: Address = Field(
+        "127.0.0.1:8181",
+        description="where a worker gives /metrics and /health; where it is taken, one of the 11 ports after it",
+    )
+    scheduler_http: Address = Field("127.0.0.1:8180", description="where the scheduler gives /metrics and /health")
     data: Path = Field(Path("data"), description="the folder of the local stack's files and logs")
     cache: Path = Field(
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "turnpath",
@@ -103,16 +129,44 @@ class Settings(BaseSettings):
         timedelta(seconds=30), description="how long an event waits for missing predecessors"
     )
     first_day: date = Field(date(2021, 6, 1), description="days before it are empty for the journey_* views")
-    keep_events: Duration = Field(timedelta(days=90), description="how long turns and moves are kept")
-    keep_dead_letters: Duration = Field(timedelta(days=7), description="how long dead letters are kept")
+    keep_events: Kept = Field(timedelta(days=90), description="how long turns and moves are kept")
+    keep_dead_letters: Kept = Field(timedelta(days=7), description="how long dead letters are kept")
     batch_bytes: Annotated[int, Field(ge=65536, le=268435456)] = Field(
         4 * 1024 * 1024, description="how many bytes of a partition one poll brings at most"
+    )
+    seal_memory: Annotated[int, Field(ge=256 * 1024 * 1024)] = Field(
+        4 * 1024 * 1024 * 1024,
+        description="how many bytes of memory a statement of the seal may use in ClickHouse; the rest goes to its disk",
     )
     rooms_in_memory: Annotated[int, Field(ge=1000)] = Field(
         200_000,
         description="how many rooms a worker holds in memory; the others are read back when they speak",
     )
-    reader_password: str | None = Field(None, description="the password of ClickHouse's user `reader`")
+    export_jobs: Path | None = Field(None, description="the file of export jobs (TOML); none: no export by the clock")
+    export_tries: Annotated[int, Field(ge=1, le=1000)] = Field(
+        14, description="how often an export is tried before it is given up; 14 take about a day"
+    )
+    export_look_back: Duration = Field(
+        timedelta(days=31), description="how old an export that was missed may be and still be made"
+    )
+    smtp_url: Annotated[str | None, AfterValidator(_smtp)] = Field(
+        None, description="the mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…:465"
+    )
+    smtp_from: str | None = Field(None, description="who mails come from, such as reports@example.com")
+    smtp_timeout: Duration = Field(timedelta(seconds=60), description="how long a mail server may take for an answer")
+    notify_to: str | None = Field(None, description="who is mailed when an export is given up; addresses by commas")
+    reader_password: str | None = Field(
+        None,
+        description="the password of the embedded ClickHouse's user `reader`; unset: `reader`, where only this machine "
+        "can come, and no login elsewhere",
+    )
+    reader_time: Duration = Field(timedelta(seconds=60), description="how long a query of `reader` may run")
+    reader_memory: Annotated[int, Field(ge=16 * 1024 * 1024)] = Field(
+        1024**3, description="how many bytes a query of `reader` may take; eight run at once"
+    )
+    reader_rows: Annotated[int, Field(ge=1)] = Field(
+        1_000_000, description="how many rows a query of `reader` may return"
+    )
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:

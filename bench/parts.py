@@ -20,14 +20,15 @@ from stack.process import Process
 
 
 @contextmanager
-def stack() -> Iterator[Settings]:
-    """A broker and a ClickHouse with topics and tables made."""
-    with TemporaryDirectory(prefix="turnpath-bench-") as folder, ExitStack() as running:
-        settings = _settings(Path(folder))
-        fetch(settings.cache)
-        for part in (kafka_part(settings), clickhouse_part(settings)):
-            running.enter_context(_up(part, Path(folder)))
-        make_topics(settings)
+def stack(*, broker: bool = True) -> Iterator[Settings]:
+    """A broker, unless it is not needed, and a ClickHouse, with topics and tables made."""
+    with TemporaryDirectory(prefix="turnpath-bench-") as folder, ExitStack() as parts:
+        settings = settings_in(Path(folder))
+        parts.enter_context(running(clickhouse_part(settings), Path(folder)))
+        if broker:
+            fetch(settings.cache)
+            parts.enter_context(running(kafka_part(settings), Path(folder)))
+            make_topics(settings)
         migrate(settings)
         yield settings
 
@@ -35,7 +36,11 @@ def stack() -> Iterator[Settings]:
 @contextmanager
 def process(settings: Settings, name: str, command: list[str]) -> Iterator[Process]:
     """A process with these settings in its environment, killed at the end."""
-    given = {f"TURNPATH_{n.upper()}": str(v) for n, v in settings if n in ("kafka", "clickhouse", "redis", "data")}
+    given = {
+        f"TURNPATH_{n.upper()}": str(v)
+        for n, v in settings
+        if n in ("kafka", "clickhouse", "redis", "data", "worker_http")
+    }
     started = Process(command, settings.data / f"{name}.log", env={**os.environ, **given}, cwd=Path.cwd())
     try:
         yield started
@@ -71,6 +76,12 @@ def memory_mb(pid: int) -> float:
     return 0.0
 
 
+def peak_mb() -> float:
+    """The most memory that this process has had, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def cpu_s(pid: int) -> float:
     """CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -78,7 +89,8 @@ def cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def _up(part: Part, folder: Path) -> Iterator[Process]:
+def running(part: Part, folder: Path) -> Iterator[Process]:
+    """The part, answering; stopped at the end, its log in the folder."""
     started = part.start(folder)
     try:
         part.await_answer(started)
@@ -87,7 +99,9 @@ def _up(part: Part, folder: Path) -> Iterator[Process]:
         started.stop(5)
 
 
-def _settings(data: Path) -> Settings:
+def settings_in(data: Path) -> Settings:
+    """Settings of a stack on free ports, with its files in `data`."""
+
     def address() -> str:
         return f"127.0.0.1:{free_port()}"
 
@@ -97,6 +111,7 @@ def _settings(data: Path) -> Settings:
         clickhouse_http=address(),
         redis=f"redis://{address()}/0",
         http=address(),
+        worker_http=address(),
         data=data,
         cache=load().cache,
     )

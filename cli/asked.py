@@ -1,13 +1,15 @@
 """Which site, bot and days a command is about, from its options and what is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 
 from cli import output
 from exporter import report
+from exporter.days import said
 from journey.errors import BadUsage, NoData, NotSealed
 from sql import read
 from sql.client import Client
@@ -57,6 +59,16 @@ def bot_of(client: Client, site: str | None, bot: str | None) -> tuple[str, str]
     raise BadUsage(f"say which bot is meant; there are: {there}{more}")
 
 
+def site_of(client: Client, site: str | None) -> str:
+    """The site meant. NoData, with the nearest, where it is not there; BadUsage where one must be named."""
+    known = sorted({row["site_id"] for row in read.bots_list(client).dicts()})
+    if site in known or (site is None and len(known) == 1):
+        return site or known[0]
+    if site is not None or not known:
+        raise NoData(read.nearest(client, site or "", ""))
+    raise BadUsage(f"say which site is meant; there are: {', '.join(f'--site {name}' for name in known[:10])}")
+
+
 def range_of(client: Client, first: date | None, last: date | None) -> tuple[date, date]:
     """The days meant: those given, one alone for both, none for the last sealed day."""
     one = first or last or report.last_sealed(client)
@@ -70,4 +82,15 @@ def range_of(client: Client, first: date | None, last: date | None) -> tuple[dat
 def say_missing(days: list[date]) -> None:
     """Name the days that are not sealed, on standard error."""
     if days:
-        output.say(f"not sealed, and so not in it: {output.days_said(days)}; `turnpath seal` seals what is due")
+        output.say(f"not sealed, and so not in it: {said(days)}; `turnpath seal` seals what is due")
+
+
+def say_sealed(days: Iterable[report.Day], zone: ZoneInfo) -> None:
+    """As of when the sealed days are, and which of them were resealed, on standard error."""
+    sealed = [(day, day.as_of) for day in days if day.as_of is not None]
+    newest = max(as_of for _, as_of in sealed).astimezone(zone)
+    again = ", ".join(f"{day.day} (revision {day.revision})" for day, _ in sealed if day.revision > 1)
+    output.say(
+        f"sealed as of {newest:%Y-%m-%d %H:%M} {zone.key}, "
+        + (f"resealed: {again}" if again else "each day in its first revision")
+    )

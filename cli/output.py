@@ -3,8 +3,7 @@
 import csv
 import os
 import sys
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TextIO, TypeVar
@@ -13,7 +12,7 @@ import click
 import orjson
 
 from journey import labels
-from journey.labels import Lang
+from journey.labels import Lang, width
 from sql.client import Table
 
 Form = Literal["table", "csv", "json"]
@@ -116,17 +115,6 @@ def _padded(text: str, to: int, right: bool) -> str:
     return gap + text if right else text + gap
 
 
-def width(text: str) -> int:
-    """How many columns of a terminal `text` takes: East Asian wide characters two, combining ones none."""
-    return len(text) if text.isascii() else sum(map(_width, text))
-
-
-def _width(char: str) -> int:
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
 @contextmanager
 def _quiet_pipe(stream: TextIO) -> Iterator[TextIO]:
     try:
@@ -136,14 +124,3 @@ def _quiet_pipe(stream: TextIO) -> Iterator[TextIO]:
         # what is left in the buffer must not raise again when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise SystemExit(0) from None
-
-
-def days_said(days: Iterable[date]) -> str:
-    """Days as people write them, runs of days shortened: `2026-11-01 to 2026-11-03, 2026-11-07`."""
-    runs: list[list[date]] = []
-    for day in sorted(set(days)):
-        if runs and (day - runs[-1][-1]).days == 1:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

@@ -1,11 +1,12 @@
 """`turnpath table`: the journey table of a bot, printed."""
 
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import click
 
 from cli import output, wiring
-from cli.asked import asked_options, bot_of, range_of, say_missing
+from cli.asked import asked_options, bot_of, range_of, say_missing, say_sealed
 from exporter import report
 from journey import labels
 from journey.errors import BadUsage, NoData
@@ -34,15 +35,21 @@ def command(
     """
     if today and (first or last):
         raise BadUsage("--today takes no --from or --to: give one or the other")
-    with wiring.client(load()) as client:
+    settings = load()
+    with wiring.client(settings) as client:
         meant = bot_of(client, site, bot)
-        found = _today(client, *meant, lang) if today else _sealed(client, *meant, first, last, lang)
+        zone = ZoneInfo(settings.timezone)
+        found = _today(client, *meant, lang) if today else _sealed(client, *meant, first, last, zone, lang)
         output.show(output.journey(found, lang) if form == "table" else found, form, lang)
 
 
-def _sealed(client: Client, site: str, bot: str, first: date | None, last: date | None, lang: Lang) -> Table:
+def _sealed(
+    client: Client, site: str, bot: str, first: date | None, last: date | None, zone: ZoneInfo, lang: Lang
+) -> Table:
     first, last = range_of(client, first, last)
-    say_missing([day.day for day in report.sealed_days(client, first, last) if not day.sealed])
+    days = report.sealed_days(client, first, last)
+    say_missing([day.day for day in days if not day.sealed])
+    say_sealed(days, zone)
     found = report.table(client, site, bot, first, last)
     output.say(f"{site} / {bot}, {first} to {last}. {labels.BY_ROOM_END.of(lang)}")
     return found

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from typing import Any
 
 import orjson
@@ -31,6 +32,29 @@ def log_as_json() -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def seldom(library: str, seconds: float = 300) -> None:
+    """Let each place in a library say something at most once in that time, where it repeats itself many times a second.
+
+    Of loggers that are there already: import the library first.
+    """
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == library]:
+        logging.getLogger(name).addFilter(_Seldom(seconds))
+
+
+class _Seldom(logging.Filter):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._said: dict[int, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._said.get(record.lineno, -self._seconds) < self._seconds:
+            return False
+        self._said[record.lineno] = now
+        return True
 
 
 def _dumps(value: Any, default: Any = None, **_: Any) -> str:

@@ -3,10 +3,19 @@
 import asyncio
 
 import click
+import structlog
 
 import settings as configuration
 from broker.consumed import needed
 from cli import wiring
+from metrics.serve import Server
+from sql.client import Client
+
+#: Each of the topic's 12 partitions may have a worker of its own on this machine, with an address of its own.
+_WORKERS = 12
+
+#: A statement that ClickHouse has not answered for so long is given up, and done again: it may never answer.
+_ANSWERS_WITHIN_S = 60.0
 
 
 @click.command()
@@ -15,11 +24,17 @@ def command() -> None:
 
     Start as many as there are cores to spare; they share the topic's 12 partitions. SIGTERM ends it within 10 s,
     and nothing is lost however it ends. `turnpath migrate` must have run once before.
+    /metrics and /health are at TURNPATH_WORKER_HTTP, or where another worker has it, at the next port that is free.
     """
-    from stream import agents, app  # Faust takes a while to import: not for --help
+    from stream import agents, app, health  # Faust takes a while to import: not for --help
 
     wiring.log_as_json()
+    wiring.seldom("aiokafka")  # of a broker that is away it has 50 lines a second to say; we say it once
     settings = configuration.load()
+    state = health.Health()
+    server = Server(settings.worker_http, state.reasons, setting="TURNPATH_WORKER_HTTP", tries=_WORKERS)
     # Faust says what is missing in a traceback, and waits for ever where a topic is not there
     asyncio.run(needed(settings.kafka, dict.fromkeys(agents.TOPICS)))
-    app.run(app.make_app(settings, wiring.client(settings), wiring.client(settings)))
+    structlog.get_logger().info("worker starts", metrics=f"http://{server.address}/metrics")
+    reading, writing = (Client(settings.clickhouse, timeout_s=_ANSWERS_WITHIN_S) for _ in range(2))
+    app.run(app.make_app(settings, reading, writing, state))

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,23 +20,50 @@ _MISSING = {errno.ENOENT, errno.ENOTDIR}
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when the block ends well, and else leaves nothing.
 
-    It lies in the same folder until then (a rename is atomic only within one file system), and is on disk before
-    it gets its name. Raises OutputFailed where the system refuses.
+    It lies in the same folder until then (a rename is atomic only within one file system), where the system can do
+    that without a name, so that not even a killed process leaves it; and is on disk before it gets its name. A file
+    that is there keeps its rights, a link leads where it led. Raises OutputFailed where the system refuses.
     """
-    part = path.with_name(f".{path.name[:200]}.{os.getpid()}.{os.urandom(4).hex()}.part")
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name[:60]}.{os.getpid()}.{os.urandom(4).hex()}.part")
     try:
         try:
-            with part.open("xb") as file:
+            with _opened(part) as file:
                 yield file
                 file.flush()
+                _keep_rights(target, file.fileno())
                 os.fsync(file.fileno())
-            part.replace(path)
+                if not part.exists():
+                    # with a folder's handle Python calls linkat, which follows /proc's link to the file itself
+                    os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno())
+            part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        _sync_folder(target.parent)
     except OSError as error:
         raise OutputFailed(_sentence(path, error)) from error
+
+
+def _opened(part: Path) -> BinaryIO:
+    """A file without a name in the folder of `part`, or `part` itself where the file system knows no such thing."""
+    flag = getattr(os, "O_TMPFILE", 0)
+    if flag and Path("/proc/self/fd").is_dir():
+        try:
+            return os.fdopen(os.open(part.parent, flag | os.O_RDWR, 0o666), "w+b")
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+    return part.open("x+b")
+
+
+def _keep_rights(target: Path, file: int) -> None:
+    """Give the new file the rights and, where we may, the owner of the one that it replaces."""
+    if target.is_file():
+        old = target.stat()
+        with contextlib.suppress(PermissionError):
+            os.fchown(file, old.st_uid, old.st_gid)
+        os.fchmod(file, stat.S_IMODE(old.st_mode))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,65 +1,98 @@
-"""What is said of a bot's sealed days: the table, the totals, and which days they are made of."""
+"""The exporter's face: a workbook of a site's bots, read from ClickHouse and written whole or not at all.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+    export(client, Asked(site, bots, first, last, zone, lang), path, progress) -> Exported
 
-from journey.errors import NoData, NotSealed
+`Asked` and `Exported` say what goes in and what comes out, `file_name` makes a name for the file. Errors:
+`NoData` (none of the bots has rows there; the text names the nearest), `NotSealed` (none of the days is sealed),
+`BadUsage` (a range or a name that cannot be), `OutputFailed` (no space, no rights, no folder), and those of
+`sql.client.Client`. After an error nothing new is at `path`, and what was there is as it was.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from exporter import workbook
+from exporter.asked import Asked, Exported, Progress, file_name
+from exporter.atomic import replacing
+from exporter.days import Day, days, last_sealed, sealed_days
+from journey.errors import NoData, Retry
 from sql import read
 from sql.client import Client, Table
 
+__all__ = [
+    "Asked",
+    "Day",
+    "Exported",
+    "Progress",
+    "days",
+    "export",
+    "file_name",
+    "last_sealed",
+    "sealed_days",
+    "table",
+]
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """A day of a range: sealed, by which revision and as of when; or not."""
-
-    day: date
-    sealed: bool
-    revision: int
-    as_of: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """`columns` and `rows` are those of `journey_table`; `totals` those of `journey_totals`, by name."""
-
-    site: str
-    bot: str
-    first: date
-    last: date
-    days: Sequence[Day]
-    columns: Sequence[str]
-    rows: Iterable[tuple[Any, ...]]
-    totals: dict[str, Any]
-
-    @property
-    def missing(self) -> list[date]:
-        """The days of the range that are not sealed, and so not in it."""
-        return [day.day for day in self.days if not day.sealed]
+_TRIES = 3
 
 
-def days(client: Client, first: date, last: date) -> list[Day]:
-    """Which days from `first` to `last` are sealed; BadUsage for a range that cannot be."""
-    found = read.journey_days(client, first, last).dicts()
-    return [Day(row["day"], bool(row["sealed"]), row["revision"], row["as_of"]) for row in found]
+def export(client: Client, asked: Asked, path: Path, progress: Progress | None = None) -> Exported:
+    """Write what is asked for to `path` (….xlsx); a file that is there is replaced when the new one is whole.
+
+    All of it is of the same revisions: where a day is sealed anew meanwhile, it begins again.
+    """
+    workbook.check_name(path)
+    for _ in range(_TRIES):
+        known = [] if asked.today else sealed_days(client, asked.first, asked.last)
+        if exported := _written(client, asked, known, path, progress):
+            return exported
+    raise Retry(f"{asked.first} to {asked.last} is being sealed anew: try again when that is done")
 
 
-def sealed_days(client: Client, first: date, last: date) -> list[Day]:
-    """As `days`; NotSealed where none of them is."""
-    found = days(client, first, last)
-    if not any(day.sealed for day in found):
-        known = last_sealed(client)
-        nearest = f"the last day sealed is {known}" if known else "no day is sealed yet"
-        asked = str(first) if first == last else f"{first} to {last}"
-        raise NotSealed(f"{asked}: not sealed; {nearest}. `turnpath seal` seals all days that are due")
-    return found
+class _SealedMeanwhile(Exception):
+    """A day has another revision than at the beginning."""
 
 
-def last_sealed(client: Client) -> date | None:
-    """The last sealed day of all; None before the first seal."""
-    found: list[tuple[date]] = client.rows("SELECT day FROM daily WHERE kind = 'seal' ORDER BY day DESC LIMIT 1")
-    return found[0][0] if found else None
+def _written(
+    client: Client, asked: Asked, known: Sequence[Day], path: Path, progress: Progress | None
+) -> Exported | None:
+    def told(rows: int) -> None:
+        if progress:
+            progress(rows, None)
+
+    try:
+        with replacing(path) as file:
+            made = workbook.write(file, client, asked, _bots(client, asked), known, told)
+            if not made.bots:
+                raise NoData(_nothing(client, asked))
+            size = file.tell()
+            if not asked.today and days(client, asked.first, asked.last) != known:
+                raise _SealedMeanwhile
+    except _SealedMeanwhile:
+        return None
+    missing = tuple(bot for bot in asked.bots or () if bot not in made.bots)
+    unsealed = tuple(day.day for day in known if not day.sealed)
+    revisions = {day.day: day.revision for day in known if day.sealed}
+    return Exported(path, made.rows, made.sheets, made.bots, missing, unsealed, revisions, made.notes, size)
+
+
+def _bots(client: Client, asked: Asked) -> list[tuple[str, str]]:
+    """Id and name of the bots meant. NoData, with the nearest, where one that is named is not there."""
+    there = {row["bot_id"]: row["name"] for row in read.bots_list(client).dicts() if row["site_id"] == asked.site}
+    for bot in asked.bots or ():
+        if bot not in there:
+            raise NoData(read.nearest(client, asked.site, bot))
+    if not there:
+        raise NoData(read.nearest(client, asked.site, ""))
+    return [(bot, there[bot]) for bot in dict.fromkeys(asked.bots or sorted(there))]
+
+
+def _nothing(client: Client, asked: Asked) -> str:
+    if asked.today:
+        return f"{' / '.join([asked.site, *(asked.bots or ())])} has no moves today yet; sealed days have a --from"
+    if asked.bots and len(asked.bots) == 1:
+        return read.nearest(client, asked.site, asked.bots[0], asked.last)
+    return f"None of the bots of site {asked.site!r} has rows from {asked.first} to {asked.last}"
 
 
 def table(client: Client, site: str, bot: str, first: date, last: date) -> Table:
@@ -68,11 +101,3 @@ def table(client: Client, site: str, bot: str, first: date, last: date) -> Table
     if not found.rows:
         raise NoData(read.nearest(client, site, bot, last))
     return found
-
-
-def report(client: Client, site: str, bot: str, first: date, last: date) -> Report:
-    """All of it, read one after the other: days first, so that no unsealed day is taken for an empty one."""
-    known = sealed_days(client, first, last)
-    rows = table(client, site, bot, first, last)
-    totals = read.journey_totals(client, site, bot, first, last).dicts()[0]
-    return Report(site, bot, first, last, known, rows.columns, rows.rows, totals)

@@ -5,6 +5,7 @@ is the scenario's own text and stays as it is.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -80,6 +81,7 @@ COLUMNS: Mapping[str, Label] = {
     "customers": Label("고객 수", "Customers"),
     "message": Label("고객 선택/입력 메시지", "Message"),
     "next": Label("다음 대화", "Next dialog"),
+    "next_dialog": Label("다음 대화", "Next dialog"),
     "moves": Label("유출 수", "Outflow"),
     "move_rooms": Label("방 수", "Rooms"),
     "move_customers": Label("고객 수", "Customers"),
@@ -101,6 +103,41 @@ COLUMNS: Mapping[str, Label] = {
     "day": Label("날짜", "Day"),
     "revision": Label("마감 차수", "Revision"),
     "as_of": Label("마감 기준 시각", "As of"),
+    "place": Label("위치", "Place"),
+    "topic": Label("토픽", "Topic"),
+    "reason": Label("사유", "Reason"),
+    "detail": Label("설명", "Detail"),
+    "key": Label("키", "Key"),
+    "value": Label("값", "Value"),
+    "state": Label("상태", "State"),
+    "late_rooms": Label("늦은 방 수", "Late rooms"),
+    "sealed_at": Label("마감 시각", "Sealed at"),
+    "checksum": Label("체크섬", "Checksum"),
+    "what": Label("항목", "What"),
+    "published": Label("마감 값", "Published"),
+    "recomputed": Label("재계산 값", "Recomputed"),
+    "kind": Label("구분", "Kind"),
+    "written_at": Label("기록 시각", "Written at"),
+    "letters": Label("건수", "Letters"),
+    "newest": Label("최근", "Newest"),
+    "outcome": Label("처리", "Outcome"),
+    "refused_for": Label("거부 사유", "Refused for"),
+    "connect_rate": Label("연결률", "Connect rate"),
+    "asked": Label("고객 요청", "Asked for"),
+    "asked_rooms": Label("요청 방 수", "Rooms asking"),
+    "takeovers": Label("상담사 개입", "Takeovers"),
+    "served_rooms": Label("진행 방 수", "Rooms served"),
+    "served_customers": Label("진행 고객 수", "Customers served"),
+    "served_rate": Label("진행률", "Served rate"),
+}
+
+#: The sheets of a file, by the view that they show; docs/export.md.
+SHEETS: Mapping[str, Label] = {
+    "cover": Label("표지", "Cover"),
+    "table": Label("표", "Table"),
+    "nodes": Label("대화", "Dialogs"),
+    "edges": Label("흐름", "Flows"),
+    "handoffs": Label("상담 연결", "Hand-offs"),
 }
 
 #: The page's table, from left to right; `next` says move and next dialog in one cell.
@@ -172,3 +209,14 @@ def _picture(found: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def width(text: str) -> int:
+    """How many half-width columns `text` takes: East Asian wide characters two, combining ones none."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

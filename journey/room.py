@@ -49,6 +49,7 @@ class Room:
 
     `path`: the dialogs from step 1 to the current one. `folded`: how many events were folded, late ones too;
     `greatest`: the greatest seq among them. `timeout`: the row that rule 11 wrote, if it did.
+    `first_at`: the least occurred_at of all its events, late ones too; `last_at`: the greatest of those not late.
     `last_*`, channel, category, scenario_version: those of the last event that was not late.
     """
 
@@ -63,6 +64,7 @@ class Room:
         "ended_from",
         "entered_at",
         "errors",
+        "first_at",
         "folded",
         "greatest",
         "is_open",
@@ -84,7 +86,8 @@ class Room:
         event = first.event
         self.customer_id = event.customer_id
         self.bot_id = event.bot_id
-        self.opened_at = self.last_at = self.phase_since = self.entered_at = event.occurred_at
+        self.opened_at = self.phase_since = self.entered_at = event.occurred_at
+        self.first_at = self.last_at = event.occurred_at
         self.path: list[str] = []
         self.is_open = False
         self.phase = BOT

@@ -38,6 +38,8 @@ def step(room: Room, entry: Entry, idle: int) -> Rows:
     room.greatest = event.seq
     if entry.received_at > room.last_received_at:
         room.last_received_at = entry.received_at
+    if event.occurred_at < room.first_at:
+        room.first_at = event.occurred_at
     if room.ended_at is not None:
         return []  # closed: the event is late
     if event.occurred_at - room.last_at >= idle:  # rule 11: closed by itself before this event came

@@ -8,6 +8,7 @@ import structlog
 from journey.calendar import Calendar
 from journey.errors import Busy, Retry, SealFailed
 from scheduler.clock import Clock
+from seal import metrics
 from seal.due import next_cut_off
 from seal.publish import Seal
 from seal.run import Sealer
@@ -39,6 +40,11 @@ class Scheduler:
         self._clock = clock
         self._sealer: Seals = sealer or Sealer(settings, clock.now, _said)
         self._pause_s = FIRST_PAUSE_S
+        self._trouble = ""
+
+    def reasons(self) -> list[str]:
+        """Why it is not well: the seal that failed last and is not done yet."""
+        return [self._trouble] if self._trouble else []
 
     def run(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Until `go_on` says no, asked before each seal and each nap."""
@@ -61,8 +67,10 @@ class Scheduler:
             log.info("seal_busy", said=str(busy), again_in_s=FIRST_PAUSE_S)
             return now + round(FIRST_PAUSE_S * 1000)
         except (SealFailed, Retry) as failure:
+            self._trouble = f"seal: {failure}"
+            metrics.SEALS.labels("failed").inc()
             return now + self._back_off(failure)
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s, self._trouble = FIRST_PAUSE_S, ""
         # From before the seals: a cut-off that passed while they went on is due at once.
         return next_cut_off(self._calendar, self._seal_at, now)
 
@@ -73,6 +81,10 @@ class Scheduler:
 
 
 def _log(seal: Seal) -> None:
+    if seal.is_new:
+        metrics.SEALS.labels("sealed").inc()
+        metrics.LAST_SEALED.set_to_current_time()
+        metrics.ROOMS.set(seal.rooms)
     log.info(
         "sealed" if seal.is_new else "sealed_already",
         day=str(seal.day),

@@ -21,12 +21,13 @@ Times are a number and a unit: `500ms`, `30s`, `10m`, `24h`, `7d`. Addresses are
 
 ## Two stacks side by side
 
-Every port can be moved. A second stack needs five ports and a folder of its own:
+Every port can be moved. A second stack needs ports and a folder of its own:
 
 ```sh
 export TURNPATH_KAFKA=127.0.0.1:19092 TURNPATH_REDIS=redis://127.0.0.1:16379/0
 export TURNPATH_CLICKHOUSE=clickhouse://127.0.0.1:19000/turnpath TURNPATH_CLICKHOUSE_HTTP=127.0.0.1:18123
-export TURNPATH_HTTP=127.0.0.1:18080 TURNPATH_DATA=./data-2
+export TURNPATH_HTTP=127.0.0.1:18080 TURNPATH_SCHEDULER_HTTP=127.0.0.1:18180 TURNPATH_WORKER_HTTP=127.0.0.1:18181
+export TURNPATH_DATA=./data-2
 turnpath up
 ```
 """

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Install all that a fresh Debian 12 with git, make and Python 3.11 lacks; done already, it takes a second.
+# `setup.sh office` installs LibreOffice, too, for the tests that open workbooks with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+with=${1:-}
 
 say() { echo "setup: $*" >&2; }
 has() { command -v "$1" > /dev/null 2>&1; }
@@ -37,6 +39,13 @@ missing_packages() {
     has chromium || has chromium-browser || has google-chrome || echo chromium
     korean_font || echo fonts-noto-cjk
     compgen -G '/usr/lib/*/libatomic.so.1' > /dev/null || echo libatomic1  # for Node inside Playwright's wheel
+    [ "$with" != office ] || missing_office
+}
+
+missing_office() {
+    { has soffice && compgen -G '/usr/lib/libreoffice/program/libsc*lo.so' > /dev/null; } || echo libreoffice-calc-nogui
+    has pdftoppm || echo poppler-utils
+    compgen -G '/usr/share/fonts/*/*/Carlito-Regular.ttf' > /dev/null || echo fonts-crosextra-carlito # as wide as Calibri
 }
 
 as_root() {

@@ -24,7 +24,8 @@ def leave_bots_out(client: Client, stage: Stage, day: Day) -> list[str]:
     client.run(
         f"INSERT INTO {stage.bots} SELECT site_id, bot_id FROM ("
         "SELECT site_id, bot_id, argMax(in_use, (occurred_at, partition, offset)) AS last_in_use FROM bots "
-        "WHERE toUnixTimestamp64Milli(occurred_at) <= {cut_off:Int64} GROUP BY site_id, bot_id) WHERE NOT last_in_use",
+        "WHERE toUnixTimestamp64Milli(occurred_at) <= {in_use_at:Int64} GROUP BY site_id, bot_id) "
+        "WHERE NOT last_in_use",
         day.parameters(),
     )
     rows = client.rows(
@@ -48,11 +49,15 @@ _SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
 
 
 def moves_of_the_day(stage: Stage, columns: str, bots: str = "NOT IN") -> str:
-    """The rows of the day's rooms: those that stand in `moves`, and those of rooms folded anew."""
+    """The rows of the day's rooms: those that stand in `moves`, and those of rooms folded anew.
+
+    PREWHERE is before FINAL's merge, which is most of the work: right for columns of the key, and for them alone.
+    """
     of_bots = f"({_BOT}) {bots} (SELECT {_BOT} FROM {stage.bots})"
     return (
-        f"SELECT {columns} FROM moves FINAL WHERE day BETWEEN {{first_moves_day:Date}} AND {{day:Date}} "
-        f"AND room IN (SELECT room FROM {stage.rooms} WHERE NOT is_folded_anew) AND {of_bots} "
+        f"SELECT {columns} FROM moves FINAL PREWHERE {of_bots} AND room IN {stage.standing} WHERE day = {{day:Date}} "
+        f"UNION ALL SELECT {columns} FROM moves FINAL PREWHERE {of_bots} AND room IN {stage.early} "
+        "WHERE day >= {first_moves_day:Date} AND day < {day:Date} "
         f"UNION ALL SELECT {columns} FROM {stage.moves} WHERE {of_bots}"
     )
 
@@ -72,27 +77,33 @@ def _edges(stage: Stage) -> str:
 
 _DAILY_ROOM = (
     "day, revision, kind, site_id, bot_id, moves, room, room_id, customer, channel, scenario_version, ended_at, "
-    "edges, nodes"
+    "edges, nodes, digest"
 )
 
 
 def _rooms(stage: Stage) -> str:
-    """A row for each room and bot; channel and version are those of the room's last row of that bot."""
+    """A row for each room and bot; channel and version are those of the room's last row of that bot.
+
+    digest: of its moves' keys and the rest of the row, by which `late_rooms` sees whether they are still the same."""
     order = "bitOr(bitShiftLeft(toUInt64(seq), 8), toUInt64(part))"
     by_room = (
-        f"SELECT {_BOT}, room, groupArray(place) AS places, argMax(channel, {order}) AS last_channel, "
-        f"argMax(scenario_version, {order}) AS last_version FROM ("
-        f"SELECT * FROM (SELECT {_BOT}, room, seq, part, channel, scenario_version, {_KEY} AS key "
-        f"FROM ({moves_of_the_day(stage, _COLUMNS)})) AS came INNER JOIN {stage.edges} AS edge ON came.key = edge.key) "
-        f"GROUP BY {_BOT}, room"
+        f"SELECT {_BOT}, room, groupArray(place) AS places, sumWithOverflow(key) AS digests, "
+        f"argMax((channel, scenario_version), {order}) AS last FROM ("
+        f"SELECT {_BOT}, room, {_KEY} AS key, seq, part, channel, scenario_version "
+        f"FROM ({moves_of_the_day(stage, _COLUMNS)})) AS came "
+        f"INNER JOIN (SELECT key, place FROM {stage.edges}) AS edge USING (key) GROUP BY {_BOT}, room"
     )
-    edges = "arraySort(arrayDistinct(arrayMap(p -> toUInt32(bitShiftRight(p, 32)), places)))"
-    nodes = "arraySort(arrayDistinct(arrayFilter(n -> n > 0, arrayMap(p -> toUInt32(bitAnd(p, 4294967295)), places))))"
+    edges = _each_once("bitShiftRight(p, 32)")
+    nodes = f"arrayFilter(n -> n > 0, {_each_once('bitAnd(p, 4294967295)')})"
     return (
         f"SELECT {{day:Date}}, {{revision:UInt32}}, 'room', {_BOT}, length(places), room, room_id, customer, "
-        f"last_channel, last_version, ended_at, {edges}, {nodes} "
+        f"last.1, last.2, ended_at, {edges}, {nodes}, digests + cityHash64(customer, last.1, last.2, ended_at) "
         f"FROM ({by_room}) AS came INNER JOIN {stage.rooms} AS ended USING (room)"
     )
+
+
+def _each_once(number: str) -> str:
+    return f"arrayCompact(arraySort(arrayMap(p -> toUInt32({number}), places)))"
 
 
 def _counted(stage: Stage, numbers: str) -> str:

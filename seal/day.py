@@ -13,12 +13,15 @@ from sql.client import Value
 class Day:
     """A day to be sealed. Times in ms since the epoch; `idle`: ROOM_IDLE in ms.
 
-    `begin` <= what ended on it < `end` <= `cut_off`: what was received later than that is not known to this seal.
+    `begin` <= what ended on it < `end` <= `in_use_at` <= `cut_off`. What was received after `cut_off` is not known to
+    this seal; which bots are in it is as of `in_use_at`. Both are SEAL_AT on the day after; of a reseal, `cut_off` is
+    the moment when it began.
     """
 
     day: date
     begin: int
     end: int
+    in_use_at: int
     cut_off: int
     idle: int
     zone: str
@@ -41,6 +44,7 @@ class Day:
             "zone": self.zone,
             "begin": self.begin,
             "end": self.end,
+            "in_use_at": self.in_use_at,
             "cut_off": self.cut_off,
             "idle": self.idle,
             "first_received": self.first_received,
@@ -52,11 +56,13 @@ class Day:
 def day_to_seal(day: date, calendar: Calendar, seal_at: clock_time, idle: timedelta) -> Day:
     """The day with its times, in the calendar's zone."""
     begin, idle_ms = calendar.midnight(day), idle // timedelta(milliseconds=1)
+    cut_off = calendar.cut_off(day, seal_at)
     return Day(
         day,
         begin,
         calendar.midnight(day + timedelta(days=1)),
-        calendar.cut_off(day, seal_at),
+        cut_off,
+        cut_off,
         idle_ms,
         calendar.zone,
         # Rows of a room that timed out on the day are as old as its silence; older ones are few, and folded anew.

@@ -23,8 +23,12 @@ def await_consumed(kafka: str, cut_off: int, wait: timedelta, said: Callable[[st
     and a bot's state is what is known when the seal begins. A partition without records has nothing to wait for.
     Raises SealFailed after `wait`, naming the partitions, and Unreachable.
     """
-    until = {TOPIC_LIVE: cut_off + 1, TOPIC_IMPORT: None, TOPIC_BOTS: None}
-    return asyncio.run(_await_consumed(kafka, until, wait.total_seconds(), said))
+    return asyncio.run(_await_consumed(kafka, waited_for(cut_off), wait.total_seconds(), said))
+
+
+def waited_for(cut_off: int) -> dict[str, int | None]:
+    """topic -> the time (ms) up to which it must have been consumed; None: its end."""
+    return {TOPIC_LIVE: cut_off + 1, TOPIC_IMPORT: None, TOPIC_BOTS: None}
 
 
 async def _await_consumed(

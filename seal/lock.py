@@ -25,9 +25,9 @@ _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del
 
 
 @contextmanager
-def lock(settings: Settings, now: Callable[[], int], said: Callable[[str], None]) -> Iterator[None]:
-    """Hold the seal's lock of this database; Busy if somebody else does. Without Redis it warns and goes on."""
-    key = _key(settings)
+def lock(settings: Settings, now: Callable[[], int], said: Callable[[str], None], what: str = "seal") -> Iterator[None]:
+    """Hold the lock of this work on this database; Busy if somebody else does. Without Redis it warns and goes on."""
+    key = _key(settings, what)
     value = orjson.dumps(
         {"by": f"{socket.gethostname()} process {os.getpid()}", "since": now(), "token": secrets.token_hex(8)}
     )
@@ -36,24 +36,34 @@ def lock(settings: Settings, now: Callable[[], int], said: Callable[[str], None]
             held = server.set(key, value, nx=True, px=_LIVES_S * 1000)
             holder = None if held else server.get(key)
         except redis.RedisError as error:
-            said(f"Redis at {settings.redis} does not answer ({error}): sealing without the lock, which does no harm")
+            said(f"Redis at {settings.redis} does not answer ({error}): {what} without the lock, which does no harm")
             yield
             return
         if not held:
-            raise Busy(_who(holder))
+            raise Busy(_who(holder, what))
         with _renewed(server, key, value):
             yield
 
 
-def _key(settings: Settings) -> str:
+def holder(settings: Settings, what: str = "seal") -> str | None:
+    """Who holds the lock of this work, as a sentence; None where nobody does, or Redis does not answer."""
+    with redis.Redis.from_url(settings.redis, socket_timeout=5, socket_connect_timeout=5) as server:
+        try:
+            found = server.get(_key(settings, what))
+        except redis.RedisError:
+            return None
+        return _who(found, what) if found else None
+
+
+def _key(settings: Settings, what: str) -> str:
     where = urlsplit(settings.clickhouse)
-    return f"turnpath:seal:{where.hostname}:{where.port}{where.path}"
+    return f"turnpath:{what}:{where.hostname}:{where.port}{where.path}"
 
 
 @contextmanager
 def _renewed(server: Any, key: str, value: bytes) -> Iterator[None]:
     done = threading.Event()
-    thread = threading.Thread(target=_keep, args=(server, key, value, done), name="seal-lock", daemon=True)
+    thread = threading.Thread(target=_keep, args=(server, key, value, done), name="lock", daemon=True)
     thread.start()
     try:
         yield
@@ -76,10 +86,10 @@ def _ask(server: Any, script: str, key: str, *arguments: bytes | str) -> None:
         return
 
 
-def _who(holder: Any) -> str:
+def _who(holder: Any, what: str) -> str:
     try:
         found = orjson.loads(holder)
         since = datetime.fromtimestamp(found["since"] / 1000, UTC).isoformat(sep=" ", timespec="seconds")
-        return f"another seal is under way, by {found['by']} since {since}: wait for it, or look what it does"
+        return f"another {what} is under way, by {found['by']} since {since}: wait for it, or look what it does"
     except (TypeError, ValueError, KeyError):  # it ended just now
-        return "another seal was under way a moment ago: try again"
+        return f"another {what} was under way a moment ago: try again"

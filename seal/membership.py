@@ -25,41 +25,41 @@ _AT_ONCE = 50_000_000
 
 _END = "toUnixTimestamp64Milli(coalesce(rooms.ended_at, last_at)) + if(isNull(rooms.ended_at), {idle:Int64}, 0)"
 _ENDED = f"({_END}) >= {{begin:Int64}} AND ({_END}) < {{end:Int64}}"
+_SCATTERED = (
+    "toDate(first_at, {zone:String}) < {first_moves_day:Date} OR toUnixTimestamp64Milli(last_at) >= {end:Int64}"
+)
 _AFTER = (
     "FROM turns WHERE day >= toDate(fromUnixTimestamp64Milli({cut_off:Int64}), {zone:String}) "
     "AND toUnixTimestamp64Milli(received_at) > {cut_off:Int64}"
 )
 
 
-def mark_rooms(client: Client, stage: Stage, day: Day) -> None:
-    """Fill `marks` with all rooms that are in or may be in, those to be folded anew not folded yet."""
+def mark_rooms(client: Client, stage: Stage, day: Day, *, stay_elsewhere: bool = True) -> None:
+    """Fill `marks` with all rooms that are in or may be in, those to be folded anew not folded yet.
+
+    `stay_elsewhere`: not those that another day's published seal has.
+    """
     _mark_ended(client, stage, day)
-    _mark_scattered(client, stage, day)
     _mark_changed(client, stage, day)
     _mark_gone_on(client, stage, day)
-    _mark_elsewhere(client, stage, day)
+    if stay_elsewhere:
+        _mark_elsewhere(client, stage, day)
 
 
 def _mark_ended(client: Client, stage: Stage, day: Day) -> None:
-    """Rooms that ended on the day by what `rooms` says; those that only their silence ended are open there."""
+    """Rooms that ended on the day by what `rooms` says; those that only their silence ended are open there.
+
+    Folded anew are also those with rows of days that the build does not read: they went on for long, or had wrong
+    clocks.
+    """
     client.run(
-        f"INSERT INTO {stage.marks} (site_id, room_id, room, customer, ended_at, mark) "
+        f"INSERT INTO {stage.marks} (site_id, room_id, room, customer, ended_at, is_early, mark) "
         f"SELECT site_id, room_id, room, customer, fromUnixTimestamp64Milli({_END}, 'UTC'), "
-        f"if(isNull(rooms.ended_at), '{REFOLD}', '{STANDS}') FROM rooms FINAL "
+        f"toUnixTimestamp64Milli(first_at) < {{begin:Int64}}, "
+        f"if(isNull(rooms.ended_at) OR {_SCATTERED}, '{REFOLD}', '{STANDS}') FROM rooms FINAL "
         # each day of opening by itself: it is in the key
         f"WHERE day IN (SELECT DISTINCT day FROM rooms WHERE {_ENDED}) AND {_ENDED} "
         "SETTINGS do_not_merge_across_partitions_select_final = 1",
-        day.parameters(),
-    )
-
-
-def _mark_scattered(client: Client, stage: Stage, day: Day) -> None:
-    """Rooms with rows of days that the build does not read: those that went on for long, and wrong clocks."""
-    client.run(
-        f"INSERT INTO {stage.marks} (site_id, room_id, room, mark) "
-        f"SELECT DISTINCT site_id, room_id, room, '{REFOLD}' FROM moves "
-        "WHERE (day < {first_moves_day:Date} OR day > {day:Date}) "
-        f"AND room IN (SELECT room FROM {stage.marks} WHERE mark = '{STANDS}')",
         day.parameters(),
     )
 
@@ -89,18 +89,31 @@ def _mark_gone_on(client: Client, stage: Stage, day: Day) -> None:
 
 
 def _mark_elsewhere(client: Client, stage: Stage, day: Day) -> None:
-    """A room that another day's published seal has stays there until that day is resealed."""
+    """A room that another day's published seal has stays there until that day is resealed.
+
+    No seal has a room before its first event; so of the years that are sealed few days are looked at.
+    """
     client.run(
         f"INSERT INTO {stage.marks} (room, mark) SELECT DISTINCT room, '{ELSEWHERE}' FROM daily "
-        f"WHERE kind = 'room' AND day <> {{day:Date}} AND room IN (SELECT room FROM {stage.marks})",
+        f"WHERE kind = 'room' AND day <> {{day:Date}} AND day >= {first_day(stage)} "
+        f"AND room IN (SELECT room FROM {stage.marks})",
         day.parameters(),
     )
+
+
+def first_day(stage: Stage) -> str:
+    """SQL for the first local day on which something of the marked rooms occurred: a room that stands has no earlier
+    rows than the build reads, those to be folded anew may."""
+    refold = f"SELECT room FROM {stage.marks} WHERE mark = '{REFOLD}'"
+    found = f"SELECT toDate(minOrNull(first_at), {{zone:String}}) FROM rooms WHERE room IN ({refold})"
+    return f"least({{first_moves_day:Date}}, coalesce(({found}), {{first_moves_day:Date}}))"
 
 
 def settle(client: Client, stage: Stage) -> None:
     """Fill `rooms` from `marks`, once those to be folded anew have been."""
     client.run(
-        f"INSERT INTO {stage.rooms} SELECT room_id, room, customer, ended_at, mark = '{FOLDED}' FROM {stage.marks} "
+        f"INSERT INTO {stage.rooms} SELECT room_id, room, customer, ended_at, is_early, mark = '{FOLDED}' "
+        f"FROM {stage.marks} "
         f"WHERE mark = '{FOLDED}' OR mark = '{STANDS}' "
         f"AND room NOT IN (SELECT room FROM {stage.marks} WHERE mark IN ('{REFOLD}', '{ELSEWHERE}'))"
     )
@@ -108,6 +121,9 @@ def settle(client: Client, stage: Stage) -> None:
     if twice:
         names = ", ".join(name for (name,) in twice)
         raise SealFailed(f"`rooms` has more than one row of a room ({names}): its versions do not replace each other")
+    standing = f"SELECT room FROM {stage.rooms} WHERE NOT is_folded_anew"
+    client.run(f"INSERT INTO {stage.standing} {standing}")
+    client.run(f"INSERT INTO {stage.early} {standing} AND is_early")
 
 
 def disturbed(client: Client, stage: Stage, day: Day) -> int:

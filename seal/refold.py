@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 from journey.events import Entry, Event, RoomKey
 from journey.fold import Folded, fold
 from seal.day import Day
-from seal.membership import ELSEWHERE, FOLDED, REFOLD
+from seal.membership import ELSEWHERE, FOLDED, REFOLD, first_day
 from seal.stage import Stage
 from sql.client import Client
 from sql.sink import EVENT, MOVES
@@ -17,7 +17,9 @@ from sql.sink import EVENT, MOVES
 _TURNS = (
     "SELECT site_id, room_id, offset, toUnixTimestamp64Milli(received_at), "
     + ", ".join(f"toUnixTimestamp64Milli({name})" if name == "occurred_at" else name for name in EVENT)
-    + " FROM turns WHERE (site_id, room) IN (SELECT site_id, room FROM {marks} WHERE mark = '{refold}' "
+    # received at the earliest a day before it occurred, by a clock that is a day ahead
+    + " FROM turns WHERE day >= {first_day} - 2 "
+    "AND (site_id, room) IN (SELECT site_id, room FROM {marks} WHERE mark = '{refold}' "
     "AND room NOT IN (SELECT room FROM {marks} WHERE mark = '{elsewhere}')) "
     "ORDER BY site_id, room, seq, offset"
 )
@@ -33,8 +35,8 @@ def refold(reader: Client, writer: Client, stage: Stage, day: Day, said: Callabl
 
     `reader` and `writer` are two connections, since one stream is read while the other is written.
     """
-    sql = _TURNS.format(marks=stage.marks, refold=REFOLD, elsewhere=ELSEWHERE)
-    rooms = fold_rooms(reader.stream(sql), day)
+    sql = _TURNS.format(marks=stage.marks, refold=REFOLD, elsewhere=ELSEWHERE, first_day=first_day(stage))
+    rooms = fold_rooms(reader.stream(sql, day.parameters()), day)
     done = 0
     while some := list(islice(rooms, _AT_ONCE)):
         _write(writer, stage, [(key, folded) for key, folded in some if folded is not None and _is_in(folded, day)])

@@ -14,12 +14,13 @@ from seal.lock import lock
 from seal.membership import disturbed, mark_rooms, settle
 from seal.publish import Seal, publish, published, summarize
 from seal.refold import refold
-from seal.stage import Stage, drop_stale, stage
+from seal.stage import Stage, connection, drop_stale, stage
 from settings import Settings
 from sql.client import Client
+from sql.timezone import check_timezone
 
 #: How often a seal is built anew because something late came in for one of its rooms meanwhile.
-_ATTEMPTS = 10
+ATTEMPTS = 10
 
 Said = Callable[[str], None]
 Now = Callable[[], int]
@@ -28,7 +29,8 @@ Now = Callable[[], int]
 class Sealer:
     """Seals days, under the lock. `now`: the clock, in ms; `said`: told what is being done, in a few words.
 
-    Its calls raise SealFailed (nothing was published), Busy, and what sql.client and broker.consumed raise.
+    Its calls raise SealFailed (nothing was published), Busy, BadSetting (another time zone than that of the tables),
+    and what sql.client and broker.consumed raise.
     """
 
     def __init__(self, settings: Settings, now: Now, said: Said) -> None:
@@ -41,6 +43,7 @@ class Sealer:
         No clock may seal a day that is half imported, so what runs by the clock asks for `live_only`."""
         settings = self._settings
         with Client(settings.clickhouse) as client:
+            check_timezone(client, settings.timezone)
             first = first_live_day(client) if live_only else first_day(client, self._calendar, settings.seal_at)
             if first is not None:
                 # Days before it are empty for every reader; a record with the time of an age ago makes none.
@@ -49,6 +52,8 @@ class Sealer:
 
     def seal_due(self, *, live_only: bool) -> Iterator[Seal]:
         """Seal all days that are due, in order; each as soon as it is published."""
+        with Client(self._settings.clickhouse) as client:  # before the wait: no wait mends it
+            check_timezone(client, self._settings.timezone)
         with lock(self._settings, self._now, self._said):
             # Which days have data is known only when all that was sent is consumed; what has been consumed up to the
             # last cut-off has been up to those before it.
@@ -65,17 +70,17 @@ class Sealer:
     def _seal(self, day: date, reached: Reached | None = None) -> Seal:
         settings = self._settings
         meant = day_to_seal(day, self._calendar, settings.seal_at, settings.room_idle)
-        with Client(settings.clickhouse) as client, Client(settings.clickhouse) as second:
+        with connection(settings) as client, connection(settings) as second:
+            check_timezone(client, settings.timezone)
             if there := published(client, day):
                 return there
-            for name in drop_stale(client):
-                self._said(f"{name} was left by a seal that was killed: dropped")
+            say_stale(client, self._said)
             reached = reached or self._await_consumed(meant.cut_off, str(day))
-            for _ in range(_ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 if seal := self._attempt(client, second, meant, reached):
                     return seal
         raise SealFailed(
-            f"rooms of {day} heard of something late each of the {_ATTEMPTS} times that the day was built. "
+            f"rooms of {day} heard of something late each of the {ATTEMPTS} times that the day was built. "
             "Nothing was published; seal again when less comes in late"
         )
 
@@ -86,9 +91,9 @@ class Sealer:
     def _attempt(self, client: Client, second: Client, day: Day, reached: Reached) -> Seal | None:
         """Build the day and publish it; None if what it was built from changed meanwhile."""
         with stage(client, day.day) as aside:
-            left_out = self._fill(client, second, aside, day)
+            left_out = fill(client, second, aside, day, self._said, revision=1)
             self._said(f"{day.day}: checking")
-            failure = _failure(client, aside, day)
+            failure = failure_of(client, aside, day)
             late = disturbed(client, aside, day)
             if late:
                 self._said(f"{day.day}: {late} of its rooms heard of something late meanwhile; once more")
@@ -103,18 +108,32 @@ class Sealer:
             publish(client, aside, day, seal, reached, left_out, self._now())
             return seal
 
-    def _fill(self, client: Client, second: Client, aside: Stage, day: Day) -> list[str]:
-        self._said(f"{day.day}: looking which rooms are in")
-        mark_rooms(client, aside, day)
-        refold(client, second, aside, day, lambda done: self._said(f"{day.day}: {done:,} rooms folded anew"))
-        settle(client, aside)
-        self._said(f"{day.day}: building")
-        left_out = leave_bots_out(client, aside, day)
-        build(client, aside, day, revision=1)
-        return left_out
+
+def say_stale(client: Client, said: Said) -> None:
+    """Drop what killed seals left behind, and say so."""
+    for name in drop_stale(client):
+        said(f"{name} was left by a seal that was killed: dropped")
 
 
-def _failure(client: Client, aside: Stage, day: Day) -> SealFailed | None:
+def fill(
+    client: Client, second: Client, aside: Stage, day: Day, said: Said, *, revision: int, stay_elsewhere: bool = True
+) -> list[str]:
+    """Build the day in the stage: which rooms, then their figures; the bots left out, as `site:bot`.
+
+    `stay_elsewhere`: without the rooms that another day's published seal has.
+    """
+    said(f"{day.day}: looking which rooms are in")
+    mark_rooms(client, aside, day, stay_elsewhere=stay_elsewhere)
+    refold(client, second, aside, day, lambda done: said(f"{day.day}: {done:,} rooms folded anew"))
+    settle(client, aside)
+    said(f"{day.day}: building")
+    left_out = leave_bots_out(client, aside, day)
+    build(client, aside, day, revision=revision)
+    return left_out
+
+
+def failure_of(client: Client, aside: Stage, day: Day) -> SealFailed | None:
+    """What is wrong with the stage; said only when nothing late explains it."""
     try:
         check(client, aside, day)
     except SealFailed as failure:

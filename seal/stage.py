@@ -8,6 +8,7 @@ from datetime import date
 import structlog
 
 from journey.errors import TurnpathError
+from settings import Settings
 from sql.client import Client
 
 log = structlog.get_logger()
@@ -18,11 +19,27 @@ PREFIX = "daily_stage_"
 _STALE_HOURS = 3
 
 
+def connection(settings: Settings) -> Client:
+    """A connection for building in a stage: of a larger day than fits into TURNPATH_SEAL_MEMORY, ClickHouse puts what
+    it groups, sorts and joins aside on its disk."""
+    most = settings.seal_memory
+    return Client(
+        settings.clickhouse,
+        limits={
+            "max_memory_usage": most,
+            "max_bytes_before_external_group_by": most // 3,
+            "max_bytes_before_external_sort": most // 3,
+            "max_bytes_before_external_join": most // 3,
+        },
+    )
+
+
 class Stage:
     """The names of a seal's own tables.
 
     `daily`: what will be published. `marks`: rooms looked at, with what to do with them (seal.membership). `rooms`: the
-    day's rooms. `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges, numbered.
+    day's rooms; of those not folded anew `standing` is the set, and `early` that of those with rows of the day before.
+    `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges, numbered.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,23 +47,30 @@ class Stage:
         self.daily = name
         self.marks, self.rooms, self.moves = f"{name}_marks", f"{name}_rooms", f"{name}_moves"
         self.bots, self.edges = f"{name}_bots", f"{name}_edges"
+        self.standing, self.early = f"{name}_standing", f"{name}_early"
+
+    @property
+    def _tables(self) -> tuple[str, ...]:
+        return (
+            self.daily, self.moves, self.marks, self.rooms, self.bots, self.edges, self.standing, self.early,
+        )  # fmt: skip
 
     def make(self, client: Client) -> None:
         """Create the tables, empty."""
         client.run(f"CREATE TABLE {self.daily} AS daily")
         # Not of moves' engine: its time to live would take the rows of old days away.
         client.run(f"CREATE TABLE {self.moves} AS moves ENGINE = MergeTree ORDER BY (site_id, bot_id, room)")
-        for name, columns in (
-            (self.marks, _MARKS),
-            (self.rooms, _ROOMS),
-            (self.bots, "site_id LowCardinality(String), bot_id LowCardinality(String)"),
-            (self.edges, _EDGES),
-        ):
+        for name, columns in ((self.marks, _MARKS), (self.rooms, _ROOMS)):
+            client.run(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY tuple()")
+        bots = "site_id LowCardinality(String), bot_id LowCardinality(String)"
+        for name, columns in ((self.bots, bots), (self.edges, _EDGES)):
             client.run(f"CREATE TABLE {name} ({columns}) ENGINE = Memory")
+        for name in (self.standing, self.early):
+            client.run(f"CREATE TABLE {name} (room UInt128) ENGINE = Set SETTINGS persistent = 0")
 
     def drop(self, client: Client) -> None:
         """Drop what there is of them."""
-        for name in (self.daily, self.moves, self.marks, self.rooms, self.bots, self.edges):
+        for name in self._tables:
             client.run(f"DROP TABLE IF EXISTS {name}")
 
 
@@ -57,6 +81,7 @@ _MARKS = """
     room UInt128 DEFAULT reinterpretAsUInt128(sipHash128(site_id, room_id)),
     customer UInt128 DEFAULT reinterpretAsUInt128(sipHash128(site_id, customer_id)),
     ended_at DateTime64(3, 'UTC'),
+    is_early Bool,
     mark LowCardinality(String)
 """
 _ROOMS = """
@@ -64,6 +89,7 @@ _ROOMS = """
     room UInt128,
     customer UInt128,
     ended_at DateTime64(3, 'UTC'),
+    is_early Bool,
     is_folded_anew Bool
 """
 # key: what a row of `moves` is matched by; place: number and node in one, so that one look-up brings both

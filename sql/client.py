@@ -19,9 +19,17 @@ from sql.columns import send_block
 Value = str | int | float | bool | date | datetime
 Params = Mapping[str, Value | Sequence[Value]]
 
-#: ClickHouse's codes for "not now": the same statement may go well a moment later.
+#: ClickHouse's codes for "not now": the same statement may go well a moment later, or once an operator has made room.
 _NOT_NOW = {
+    74: "it cannot read its disk",
+    75: "it cannot write to its disk",
+    76: "it cannot open a file",
+    87: "it cannot read its disk",
+    95: "it cannot read from a socket",
+    96: "it cannot write to a socket",
     159: "a time limit was passed",
+    173: "it gets no memory",
+    198: "it cannot look up a host",
     201: "a quota is used up",
     202: "too many queries at once",
     203: "no connection is free",
@@ -33,12 +41,34 @@ _NOT_NOW = {
     242: "the table is read-only just now",
     243: "its disk is full",
     252: "too many parts to merge",
+    254: "no replica is alive",
     279: "all its connections failed",
     285: "too few replicas are alive",
+    286: "a quorum for the insert before is missing",
+    294: "it cannot write to its disk",
     319: "whether the insert went well is not known",
     394: "the query was cancelled",
+    410: "a server behind it does not answer",
+    425: "its operating system refuses something",
+    439: "it can start no thread",
+    473: "two statements waited for each other",
+    586: "it cannot make a file",
+    641: "it cannot write to its disk",
+    692: "too many mutations are under way",
+    733: "the table is being restarted",
+    735: "the query was cancelled",
+    745: "it is overloaded",
+    749: "it has too many connections",
+    776: "its resources are used up",
+    777: "its memory is full",
+    778: "its memory is full",
     999: "its Keeper had an error",
+    1019: "it is overloaded",
+    1020: "its memory is full",
 }
+#: Codes for whatever the engine's libraries throw; a full disk comes so, too.
+_ANYTHING = {1000, 1001, 1002}
+_DISK = re.compile(r"No space left on device|Disk quota exceeded|Too many open files|Input/output error")
 _WRONG_LOGIN = {192, 193, 194, 516}
 _NOT_MADE = {60, 81}
 _THROW_IF = 395
@@ -86,7 +116,9 @@ class Client:
         password: str | None = None,
         connect_timeout_s: float = 5,
         timeout_s: float = 300,
+        limits: Mapping[str, int] | None = None,
     ) -> None:
+        """`limits`: settings of ClickHouse for every statement, such as max_memory_usage."""
         host, options = parse_url(url)
         # LZ4 costs more than it saves on one machine; `?compression=lz4` in the address turns it on
         options.setdefault("compression", False)
@@ -95,7 +127,7 @@ class Client:
         options |= {k: v for k, v in (("user", user), ("password", password)) if v is not None}
         self.address = f"{host}:{options.get('port', 9000)}"
         self.database: str = options.get("database", "default")
-        settings = {**options.pop("settings", {}), "server_side_params": True}
+        settings = {**options.pop("settings", {}), **(limits or {}), "server_side_params": True}
         self._driver = clickhouse_driver.Client(host, settings=settings, **options)
 
     def table(self, sql: str, params: Params | None = None) -> Table:
@@ -191,6 +223,8 @@ def _named(address: str, code: int, message: str) -> TurnpathError:
         )
     if code in _NOT_NOW and not (code == _TOO_MANY and "partitions" in text):
         return Retry(f"ClickHouse at {address} says not now: {_NOT_NOW[code]} ({text[:300]})")
+    if code in _ANYTHING and (disk := _DISK.search(text)):
+        return Retry(f"ClickHouse at {address} says not now: {disk[0]} ({text[:300]})")
     if code in _NOT_MADE:
         text += "; `turnpath migrate` makes what is missing"
     return ServerError(code, text)

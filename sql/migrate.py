@@ -6,6 +6,7 @@ change after the first migration; the times to live are laid on the tables where
 """
 
 import re
+from datetime import timedelta
 from math import ceil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,9 +15,10 @@ from clickhouse_migrations.clickhouse_cluster import ClickhouseCluster
 from clickhouse_migrations.exceptions import MigrationException
 from clickhouse_migrations.substitution import substitute
 
-from journey.errors import BadSetting, Crash
+from journey.errors import Crash
 from settings import Duration, Settings
 from sql.client import Client, errors_named
+from sql.timezone import check_timezone
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VIEWS = Path(__file__).parent / "views"
@@ -34,7 +36,7 @@ def migrate(settings: Settings) -> None:
     values = variables(settings)
     with Client(settings.clickhouse) as client:
         if _exists(settings):
-            _check_timezone(client, settings.timezone)
+            check_timezone(client, settings.timezone)
         _apply(settings, client, values)
         _note_timezone(client, settings.timezone)
         _keep(client, values)
@@ -46,6 +48,7 @@ def variables(settings: Settings) -> dict[str, str]:
     return {
         "TIMEZONE": settings.timezone,
         "FIRST_DAY": settings.first_day.isoformat(),
+        "ROOM_IDLE_MS": str(settings.room_idle // timedelta(milliseconds=1)),
         "KEEP_EVENTS_DAYS": _days(settings.keep_events),
         "KEEP_DEAD_LETTERS_DAYS": _days(settings.keep_dead_letters),
     }
@@ -82,20 +85,6 @@ def _apply(settings: Settings, client: Client, values: dict[str, str]) -> None:
             ClickhouseCluster(db_url=settings.clickhouse).migrate(client.database, MIGRATIONS, variables=values)
         except MigrationException as error:
             raise Crash(f"{error} Undo the change in sql/migrations; what is new goes into a new file") from error
-
-
-def _check_timezone(client: Client, timezone: str) -> None:
-    """A day is what the time zone said when it was written; the tables' own defaults know it, too."""
-    known = client.rows(
-        "SELECT extract(default_expression, '\\'([^\\']+)\\'\\\\)$') FROM system.columns "
-        "WHERE database = currentDatabase() AND name = 'day' AND default_kind = 'DEFAULT'"
-    )
-    for (zone,) in known:
-        if zone and zone != timezone:
-            raise BadSetting(
-                f"TURNPATH_TIMEZONE is {timezone}, but the days in this database are those of {zone}: set it back to "
-                f"{zone}, or name another database in TURNPATH_CLICKHOUSE"
-            )
 
 
 def _note_timezone(client: Client, timezone: str) -> None:

@@ -96,6 +96,26 @@ def moves_per_minute(client: Client, site: str, bot: str, minutes: int) -> Table
     return _view(client, "moves_per_minute", site=site, bot=bot, minutes=minutes)
 
 
+def handoff_waits(client: Client, site: str, minutes: int) -> Table:
+    """Of each bot: who asked for an agent in the last `minutes` minutes, and how long those waited who got one."""
+    return _view(client, "handoff_waits", site=site, minutes=minutes)
+
+
+def error_rate(client: Client, site: str, minutes: int) -> Table:
+    """Of each bot: the share of errors among the ways out of the last `minutes` minutes."""
+    return _view(client, "error_rate", site=site, minutes=minutes)
+
+
+def dead_letters_by_reason(client: Client) -> Table:
+    """How many dead letters are kept, by topic and reason."""
+    return _view(client, "dead_letters_by_reason")
+
+
+def columns_help(client: Client) -> Table:
+    """What each column of each view means, in Korean and English."""
+    return _view(client, "columns_help")
+
+
 def bots_list(client: Client) -> Table:
     """The bots that were heard of."""
     return _view(client, "bots_list")

@@ -19,17 +19,20 @@ _TURNS = (
     + f" FROM turns WHERE (site_id, room) IN ({_HASHES})"
 )
 
+#: The time only grows with the offset: the last row up to there has it, read from the end of the key's order.
 _TIME = (
-    "SELECT toUnixTimestamp64Milli(max(time)) FROM progress "
-    "WHERE topic = {topic:String} AND partition = {partition:UInt16} AND offset <= {offset:UInt64}"
+    "SELECT toUnixTimestamp64Milli(time) FROM progress "
+    "WHERE topic = {topic:String} AND partition = {partition:UInt16} AND offset <= {offset:UInt64} "
+    "ORDER BY topic DESC, partition DESC, offset DESC LIMIT 1"
 )
 
-#: Rooms that have been silent since `bound`: first those that any version says so of, then their newest versions.
+#: Open rooms whose last event lies in (since, bound]: first those that any version says so of, then their newest ones.
 _SILENT = (
     "SELECT site_id, room_id, topic, partition, toUnixTimestamp64Milli(last_at) FROM rooms FINAL "
-    "WHERE (site_id, day, room) IN (SELECT site_id, day, room FROM rooms "
-    "WHERE phase != 'closed' AND toUnixTimestamp64Milli(last_at) <= {bound:Int64}) "
-    "AND phase != 'closed' AND toUnixTimestamp64Milli(last_at) <= {bound:Int64} ORDER BY last_at LIMIT {most:UInt32}"
+    "WHERE (site_id, day, room) IN (SELECT site_id, day, room FROM rooms WHERE phase != 'closed' "
+    "AND last_at > fromUnixTimestamp64Milli({since:Int64}) AND last_at <= fromUnixTimestamp64Milli({bound:Int64})) "
+    "AND phase != 'closed' AND last_at <= fromUnixTimestamp64Milli({bound:Int64}) "
+    "ORDER BY rooms.last_at LIMIT {most:UInt32} BY topic, partition"
 )
 
 #: Rooms a query: its parameters travel as text.
@@ -82,16 +85,19 @@ class Readback:
             for row in self._client.rows(_TURNS, params)
         ]
 
-    def silent_rooms(self, bound: int, most: int) -> list[Silent]:
-        """The open rooms without an event after `bound` (ms), at most so many, the longest silent first."""
-        rows = self._client.rows(_SILENT, {"bound": bound, "most": most})
+    def silent_rooms(self, since: int, bound: int, most: int) -> list[Silent]:
+        """The open rooms whose last event came after `since`, and none after `bound` (ms).
+
+        Of each partition at most so many, the longest silent first.
+        """
+        rows = self._client.rows(_SILENT, {"since": since, "bound": bound, "most": most})
         return [Silent(RoomKey(row[0], row[1]), *row[2:]) for row in rows]
 
     def partition_time(self, topic: str, partition: int, offset: int) -> int:
         """The partition's time (ms) when it had been consumed up to `offset`: 0 before the first record."""
         place: dict[str, Value] = {"topic": topic, "partition": partition, "offset": offset}
-        time: int = self._client.rows(_TIME, place)[0][0]
-        return time
+        rows = self._client.rows(_TIME, place)
+        return rows[0][0] if rows else 0
 
 
 def _parameters(keys: Iterable[RoomKey]) -> Iterator[dict[str, list[str]]]:

@@ -20,7 +20,7 @@ MOVES = (
 ROOMS = (
     "site_id", "room_id", "topic", "partition", "version", "is_deleted", "bot_id", "customer_id",
     "opened_at", "last_at", "entered_at", "ended_at", "closed_by", "phase", "phase_since", "ended_from",
-    "step", "dialog", "turns", "errors", "gaps", "last_received_at",
+    "step", "dialog", "turns", "errors", "gaps", "last_received_at", "first_at",
 )  # fmt: skip
 BOTS = (
     "site_id", "bot_id", "name", "in_use", "channel", "category", "occurred_at", "received_at", "partition", "offset",

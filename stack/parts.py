@@ -100,19 +100,24 @@ def clickhouse_part(settings: Settings) -> Part:
         "clickhouse",
         lambda: turnpath("clickhouse"),
         lambda: health.clickhouse(settings.clickhouse),
-        (urlsplit(settings.clickhouse).netloc.rpartition("@")[2],),
+        (urlsplit(settings.clickhouse).netloc.rpartition("@")[2], settings.clickhouse_http),
         env=environment(settings),
-        setting="TURNPATH_CLICKHOUSE",
+        setting="TURNPATH_CLICKHOUSE or TURNPATH_CLICKHOUSE_HTTP",
     )
 
 
 def worker_part(settings: Settings, number: int) -> Part:
-    """The worker of that number, from 1: it answers when the consumer group has so many members."""
+    """The worker of that number, from 1: it answers when the consumer group has so many members.
+
+    Its metrics are `number` - 1 ports after the first one's.
+    """
+    host, port = settings.worker_http.rsplit(":", 1)
+    own = settings.model_copy(update={"worker_http": f"{host}:{int(port) + number - 1}"})
     return Part(
         f"worker-{number}",
         lambda: turnpath("worker"),
         health.group(settings.kafka, GROUP, number),
-        env=environment(settings),
+        env=environment(own),
         stop_limit=9,
     )
 

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from threading import Event as Flag
 from typing import Any, cast
 
@@ -18,9 +18,11 @@ import faust
 import structlog
 from faust.types import TP
 
-from journey.errors import Retry
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE
-from stream.batch import Batches, Prepared, Stopped
+from stream import metrics
+from stream.batch import Batches, Prepared
+from stream.health import Health
+from stream.outages import Stopped
 from stream.poll import Place, Poll
 from stream.transport import BatchConsumer, batch_schema
 from stream.windows import Quiet
@@ -30,27 +32,43 @@ log = structlog.get_logger()
 TOPICS = (TOPIC_LIVE, TOPIC_IMPORT, TOPIC_BOTS)
 
 Clock = Callable[[], int]
-Append = Callable[[Place, bytes, int], Awaitable[None]]
-
-TICK = b'{"type":"tick"}'
+SendTicks = Callable[[dict[Place, int]], None]
 
 #: How often partitions at their end are looked at, and how often rooms that have gone silent are looked for.
 QUIET_S, LOOK_S = 1.0, 10.0
+
+#: Heartbeats and fetches go several times a second: where none was answered for so long, the broker is away.
+SILENT_S = 5.0
+
+#: A rebalance takes a second or two, and as long as the slowest worker's batch.
+DEALING_S = 30.0
 
 #: From so many queued records on, the agent waits: with Faust's own buffer this bounds the worker's memory, and the
 #: size of a batch. Larger blocks cost the engine less; beyond this there is little left to gain.
 ENOUGH = 30_000
 
+#: The same in bytes: records may be large.
+ENOUGH_BYTES = 32_000_000
+
 
 class Writer:
     """Between the agent and `Batches`: what is queued, what was handed out and is not committed yet, what is quiet."""
 
-    def __init__(self, app: faust.App, batches: Batches, clock: Clock, append: Append, stopping: Flag) -> None:
-        """`clock`: now, in ms; `append`: appends a record without a key to a partition, with a time in ms."""
+    def __init__(
+        self,
+        app: faust.App,
+        batches: Batches,
+        clock: Clock,
+        send_ticks: SendTicks,
+        stopping: Flag,
+        health: Health | None = None,
+    ) -> None:
+        """`clock`: now, in ms; `send_ticks`: begins to append ticks to these partitions, with times in ms."""
         self._app, self._batches, self._stopping = app, batches, stopping
-        self._clock, self._append = clock, append
+        self._clock, self._send_ticks = clock, send_ticks
+        self._health = health or Health()
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         self._space = asyncio.Event()
         self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
         self._generation: int | None = None
@@ -61,11 +79,12 @@ class Writer:
         return cast(BatchConsumer, self._app.consumer)
 
     async def put(self, event: Any) -> None:
-        """Hand over a poll; waits while too many records are queued."""
-        while self._queued >= ENOUGH:
+        """Hand over a poll; waits while too much is queued."""
+        while self._queued >= ENOUGH or self._queued_bytes >= ENOUGH_BYTES:
             self._space.clear()
             await self._space.wait()
         self._queued += len(event.value)
+        self._queued_bytes += sum(len(record.value or b"") for record in event.value)
         self._queue.put_nowait(event)
 
     async def run(self) -> None:
@@ -74,6 +93,7 @@ class Writer:
         try:
             while not self._stopping.is_set():
                 taken = await self._take()
+                self._health.turned()
                 if self._stopping.is_set():
                     return
                 events = self._current(taken)
@@ -87,7 +107,36 @@ class Writer:
         except Stopped as stopped:
             log.info("batch given up", step=str(stopped))
         except Exception as error:
-            _end(error)
+            end(error)
+
+    async def watch(self, kafka: str) -> None:
+        """Each second: does the broker answer, and has the group dealt its partitions?
+
+        aiokafka tries for ever, and says nothing of it to us.
+        """
+        silent = f"Kafka at {kafka} does not answer: start it; the worker goes on by itself then"
+        dealing = "the group is still dealing its partitions anew: is another worker stopped, or very slow?"
+        since: dict[str, float] = {}
+        while not self._stopping.is_set():
+            await asyncio.sleep(QUIET_S)
+            self._note(since, "kafka", self._is_kafka_silent(), SILENT_S, silent)
+            self._note(since, "rebalance", self._app.rebalancing, DEALING_S, dealing)
+
+    def _note(self, since: dict[str, float], step: str, holds: bool, patience_s: float, said: str) -> None:
+        now = time.monotonic()
+        if not holds:
+            since.pop(step, None)
+            self._batches.outages.over(step)
+        elif now - since.setdefault(step, now) >= patience_s:
+            self._batches.outages.failed(step, said)
+
+    def _is_kafka_silent(self) -> bool:
+        if not self._consumer.knows_coordinator():
+            return True
+        if not self._app.flow_control.is_active() or self._health.silent_s > 2 * QUIET_S:
+            return False  # the stream stands still, so nothing is fetched
+        silences = [self._consumer.silent_s(tp) for tp in self._app.consumer.assignment()]
+        return bool(silences) and min(silences) > SILENT_S
 
     async def _take(self) -> list[Any]:
         """All that is queued; nothing, after a second without anything."""
@@ -97,7 +146,7 @@ class Writer:
             return []
         while not self._queue.empty():
             events.append(self._queue.get_nowait())
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         self._space.set()
         return events
 
@@ -114,8 +163,8 @@ class Writer:
         return Quiet(self._clock(), ours, look)
 
     def _end_of(self, tp: TP) -> int | None:
-        """The log's end, if all up to there is folded."""
-        if tp.topic not in (TOPIC_LIVE, TOPIC_IMPORT):
+        """The log's end, if all up to there is folded, and the broker still says that it is the end."""
+        if tp.topic not in (TOPIC_LIVE, TOPIC_IMPORT) or self._consumer.silent_s(tp) > SILENT_S:
             return None
         end = self._consumer.log_end(tp)
         rooms = self._batches.partitions.get((tp.topic, tp.partition))
@@ -129,6 +178,9 @@ class Writer:
             self._batches.forget()
             self._unacked.clear()
             self._generation = generation
+            self._health.assigned()
+            metrics.REBALANCES.inc()
+            metrics.PARTITIONS.set(len(self._app.consumer.assignment()))
         return [event for event in events if event.message.generation_id == generation]
 
     async def _write(self, events: list[Any], prepared: Prepared) -> None:
@@ -139,7 +191,7 @@ class Writer:
         except Stopped:
             raise
         except Exception as error:
-            _end(error)
+            end(error)
 
     async def _settle(self, generation: int | None, events: list[Any], prepared: Prepared) -> None:
         """After a batch was written in this generation: ack, commit, move the time of partitions that wait for it."""
@@ -149,7 +201,7 @@ class Writer:
             for event in events:
                 self._unacked[event.message.topic, event.message.partition].append(event)
             await self._commit(prepared.limits)
-            await self._tick(prepared.ticks)
+            self._send_ticks(prepared.ticks)
 
     def _polls(self, events: list[Any]) -> list[Poll]:
         """One poll a partition: what came in several is one block now."""
@@ -167,27 +219,23 @@ class Writer:
             while unacked and unacked[0].message.offset < limit:
                 unacked.popleft().ack()
         try:
-            await self._app.consumer.commit()
+            with self._batches.outages.under_way("commit"):
+                await self._app.consumer.commit()
         except Exception as error:  # what is not committed is read again; Faust's timer tries again
-            log.warning("commit failed", error=repr(error))
-
-    async def _tick(self, ticks: dict[Place, int]) -> None:
-        for place, at in ticks.items():
-            try:
-                await self._append(place, TICK, at)
-            except Retry as error:  # what is due stays due
-                log.warning("no tick", topic=place[0], partition=place[1], error=str(error))
+            metrics.COMMIT_FAILURES.inc()
+            if not self._stopping.is_set():
+                log.warning("commit failed", error=repr(error))
 
 
-def _end(error: Exception) -> None:
+def end(error: Exception) -> None:
+    """End the process: a retry cannot mend this, and nothing may be acked after it."""
     log.critical("worker ends", error=str(error), kind=type(error).__name__, exc_info=error)
     sys.stderr.flush()
     os._exit(1)
 
 
-def add_agents(app: faust.App, batches: Batches, clock: Clock, append: Append, stopping: Flag) -> None:
-    """Give the app its agent and its writer."""
-    writer = Writer(app, batches, clock, append, stopping)
+def add_agents(app: faust.App, writer: Writer, kafka: str) -> None:
+    """Give the app its agent, its writer, and who watches the broker."""
 
     @app.agent(app.topic(*TOPICS, schema=batch_schema()), name="turns")
     async def turns(stream: Any) -> None:
@@ -197,3 +245,7 @@ def add_agents(app: faust.App, batches: Batches, clock: Clock, append: Append, s
     @app.task  # type: ignore[untyped-decorator]
     async def write() -> None:
         await writer.run()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        await writer.watch(kafka)

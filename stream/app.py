@@ -4,7 +4,6 @@ import gc
 import os
 import time
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from threading import Timer
@@ -12,16 +11,16 @@ from threading import Timer
 import faust
 import structlog
 
-from broker.produce import Producer
 from journey.calendar import Calendar
 from journey.errors import BadSetting
 from settings import Settings
 from sql.client import Client
 from sql.readback import Readback
 from sql.sink import Sink
-from stream.agents import TOPICS, add_agents
+from stream import agents
 from stream.batch import Batches
-from stream.poll import Place
+from stream.health import Health
+from stream.ticks import TickSender
 from stream.transport import use_batches
 
 log = structlog.get_logger()
@@ -32,8 +31,11 @@ GROUP = "turnpath"
 STOP_WITHIN_S = 8.0
 
 
-def make_app(settings: Settings, reading: Client, writing: Client) -> faust.App:
-    """The worker's app, ready to run; it reads and writes ClickHouse in two threads, each by its own connection."""
+def make_app(settings: Settings, reading: Client, writing: Client, health: Health | None = None) -> faust.App:
+    """The worker's app, ready to run; it reads and writes ClickHouse in two threads, each by its own connection.
+
+    `health` is told how it is.
+    """
     app = faust.App(
         GROUP,
         broker=f"kafka://{settings.kafka}",
@@ -47,6 +49,7 @@ def make_app(settings: Settings, reading: Client, writing: Client) -> faust.App:
         consumer_max_fetch_size=settings.batch_bytes,
         broker_max_poll_records=None,
         broker_max_poll_interval=604800.0,  # past it the consumer leaves and never comes back, alive and idle
+        broker_request_timeout=20.0,  # a broker that accepts and never answers is tried anew
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=60.0,
@@ -55,11 +58,15 @@ def make_app(settings: Settings, reading: Client, writing: Client) -> faust.App:
         stream_wait_empty=False,  # with True and a sink that is away, SIGTERM never ends the worker
         stream_recovery_delay=0.0,  # above 0 a fresh partition's first poll is lost
     )
-    use_batches(app, frozenset(TOPICS))
+    use_batches(app, frozenset(agents.TOPICS))
     stopping = Flag()
     batches = _batches(settings, reading, writing, stopping)
-    add_agents(app, batches, _now, partial(_append, settings.kafka), stopping)
-    app.on_before_shutdown.connect(_end_in_time(stopping), weak=False)
+    health = health or Health()
+    health.attend(batches.outages)
+    ticks = TickSender(settings.kafka, batches.outages, agents.end)
+    writer = agents.Writer(app, batches, _now, ticks.begin, stopping, health)
+    agents.add_agents(app, writer, settings.kafka)
+    app.on_before_shutdown.connect(_end_in_time(stopping, ticks), weak=False)
     return app
 
 
@@ -67,7 +74,9 @@ def run(app: faust.App) -> None:
     """Run the worker in this process until it is told to stop; never returns."""
     # Rooms in memory are many and make no cycles: walking through them again and again was a fifth of the CPU.
     gc.set_threshold(100_000, 50, 100)
-    faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False).execute_from_commandline()
+    worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None  # it would write a terminal's signs between the lines of the log
+    worker.execute_from_commandline()
 
 
 def _folder(path: Path) -> Path:
@@ -91,17 +100,11 @@ def _batches(settings: Settings, reading: Client, writing: Client, stopping: Fla
     )
 
 
-async def _append(kafka: str, place: Place, value: bytes, at: int) -> None:
-    """Append a record without a key to a partition. Raises Unreachable."""
-    async with Producer(kafka, place[0]) as producer:
-        await producer.send_to(place[1], value, at=at)
-
-
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _end_in_time(stopping: Flag):  # type: ignore[no-untyped-def]
+def _end_in_time(stopping: Flag, ticks: TickSender):  # type: ignore[no-untyped-def]
     async def before_shutdown(app: faust.App, **_: object) -> None:
         """Stop waiting for parts that are away; and end even where a thread hangs in one that never answers."""
         log.info("worker stops")
@@ -109,6 +112,7 @@ def _end_in_time(stopping: Flag):  # type: ignore[no-untyped-def]
         last = Timer(STOP_WITHIN_S, lambda: os._exit(1 if app.crashed else 0))
         last.daemon = True
         last.start()
+        await ticks.close()
 
     return before_shutdown
 

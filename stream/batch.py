@@ -7,38 +7,28 @@ Each insert is synchronous and comes before the next, so that whoever finds a ro
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from threading import Event as Flag
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-import structlog
 from msgspec import Struct
 from msgspec.structs import astuple
 
 from journey.calendar import Calendar
-from journey.decode import decode_bot
-from journey.errors import DeadLetter, Retry
-from journey.events import TOPIC_BOTS, Entry, Event, RoomKey
+from journey.decode import YEAR_2200, decode_bot
+from journey.errors import DeadLetter
+from journey.events import TOPIC_BOTS, Entry, Event, RoomKey, Tick
 from journey.room import Room, as_of
 from sql.readback import Found, Silent
 from sql.sink import Rows
+from stream import metrics
 from stream.changes import Changes
-from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs
+from stream.outages import Outages, Stopped
+from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs, shown
 from stream.rooms import Rooms
-from stream.windows import Quiet
-
-log = structlog.get_logger()
-
-T = TypeVar("T")
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
-
-#: Silent rooms that are closed at a time; the next look finds the others.
-AT_ONCE = 10_000
-
-
-class Stopped(Exception):
-    """The worker stops while a part does not answer: the batch is given up, and read again by whoever comes next."""
+from stream.silence import Silence
+from stream.windows import Quiet, Ticks
 
 
 class Output(Struct):
@@ -56,7 +46,7 @@ class Prepared(Struct, frozen=True):
     """A batch that is folded and not yet written, or being written.
 
     `limits`: of each partition, up to where it may be committed once this is written; `rooms`: those with rows in it;
-    `ticks`: the partitions that need one, with their times (ms); `written`: set when it is.
+    `ticks`: the partitions that need one, with their times (ms); `written`: set when it is; `tallies`: for the metrics.
     """
 
     output: Output
@@ -64,6 +54,7 @@ class Prepared(Struct, frozen=True):
     rooms: set[RoomKey]
     ticks: dict[Place, int]
     written: Flag
+    tallies: list[metrics.Tally] = []
 
 
 class Reads(Protocol):
@@ -72,7 +63,7 @@ class Reads(Protocol):
     def partition_time(self, topic: str, partition: int, offset: int) -> int: ...
     def known_rooms(self, keys: Iterable[RoomKey]) -> dict[RoomKey, set[str]]: ...
     def entries(self, keys: Iterable[RoomKey]) -> list[Found]: ...
-    def silent_rooms(self, bound: int, most: int) -> list[Silent]: ...
+    def silent_rooms(self, since: int, bound: int, most: int) -> list[Silent]: ...
 
 
 class Writes(Protocol):
@@ -112,13 +103,17 @@ class Batches:
         self._rooms_in_memory = rooms_in_memory
         self._stopping = stopping
         self._latest: Prepared | None = None
-        self._silent: list[Silent] = []
+        self._silence, self._ticks = Silence(idle), Ticks()
+        self._counted: dict[Place, int] = {}  # up to which offset this process has counted
+        self.outages = Outages(stopping)
         self.partitions: dict[Place, Rooms] = {}
 
     def forget(self) -> None:
         """A new assignment begins with empty memory: its polls start at what was committed."""
         self.partitions.clear()
-        self._silent = []
+        metrics.LAG.clear()
+        self._silence.forget()
+        self._ticks.forget()
 
     def run(self, polls: list[Poll]) -> dict[Place, int]:
         """Prepare and write; for each partition, up to where it may be committed."""
@@ -137,32 +132,36 @@ class Batches:
         for poll in turns:
             self._open(poll.place, poll.first)
         self._read_back(turns, decoded)
-        spoke = [self._fold(poll, decoded[poll.place], output) for poll in turns]
+        tallies: list[metrics.Tally] = []
+        spoke = [self._fold(poll, decoded[poll.place], output, tallies) for poll in turns]
         for poll in polls:
             if poll.topic == TOPIC_BOTS:
                 _take_bots(poll, output)
         limits = {poll.place: self._committable(poll) for poll in polls}
         closed, ticks = (set(), {}) if quiet is None else self._pass_quietly(quiet, output)
-        self._latest = Prepared(output, limits, closed.union(*spoke), ticks, Flag())
+        self._silence.note(output.rooms)  # after the look, which did not see them
+        metrics.held(self.partitions)
+        self._latest = Prepared(output, limits, closed.union(*spoke), ticks, Flag(), tallies)
         return self._latest
 
     def write(self, prepared: Prepared) -> None:
         """Insert what was prepared, table by table. Raises as `prepare` does."""
-        output = prepared.output
-        self._insist("turns", lambda: self._writes.turns(output.turns))
-        self._insist("dead_letters", lambda: self._writes.dead_letters(output.dead_letters))
-        self._insist("bots", lambda: self._writes.bots(output.bots))
-        self._insist("moves", lambda: self._writes.moves(output.moves))
-        self._insist("rooms", lambda: self._writes.rooms(output.rooms))
-        self._insist("progress", lambda: self._writes.progress(output.progress))
+        output, insist = prepared.output, self.outages.insist
+        insist("turns", lambda: self._writes.turns(output.turns))
+        insist("dead_letters", lambda: self._writes.dead_letters(output.dead_letters))
+        insist("bots", lambda: self._writes.bots(output.bots))
+        insist("moves", lambda: self._writes.moves(output.moves))
+        insist("rooms", lambda: self._writes.rooms(output.rooms))
+        insist("progress", lambda: self._writes.progress(output.progress))
         prepared.written.set()
+        metrics.add(prepared.tallies, len(output.moves))
 
     # -- what must be known first --------------------------------------------------------------------------------------
     def _open(self, place: Place, first: int) -> Rooms:
         """The partition's rooms: those in memory, or none yet where it begins, or begins again, at `first`."""
         rooms = self.partitions.get(place)
         if rooms is None or first < rooms.offset:
-            time = self._insist("progress", partial(self._reads.partition_time, *place, first))
+            time = self.outages.insist("partition time", partial(self._reads.partition_time, *place, first))
             rooms = Rooms(*place, offset=first, time=time, wait=self._wait, idle=self._idle)
             self.partitions[place] = rooms
         return rooms
@@ -174,8 +173,10 @@ class Batches:
         if not keys:
             return
         self._await_written(keys)
-        topics = self._insist("read back rooms", lambda: self._reads.known_rooms(keys))
-        found = self._insist("read back turns", lambda: self._reads.entries(topics))
+        insist = self.outages.insist
+        topics = insist("read back rooms", lambda: self._reads.known_rooms(keys))
+        found = insist("read back turns", lambda: self._reads.entries(topics))
+        metrics.READ_BACK.inc(len(topics))
         for poll in polls:
             mine = _by_room(found, poll.place, poll.first)
             elsewhere = {key: min(came) for key, came in topics.items() if poll.topic not in came}
@@ -198,55 +199,71 @@ class Batches:
         for place, end in quiet.ends.items():
             rooms = self.partitions.get(place) or self._open(place, end)
             output.progress.append((*place, rooms.offset, rooms.time, end))
+            metrics.behind(place, 0)
         if quiet.look:
+            if self._latest is not None:
+                self._await_written(self._latest.rooms)  # what they say, the look shall find
             latest = max([quiet.now, *(rooms.time for rooms in self.partitions.values())])
-            look = partial(self._reads.silent_rooms, latest - self._idle, AT_ONCE)
-            self._silent = self._insist("silent rooms", look)
-        closed: set[RoomKey] = set()
-        for place, rooms in self.partitions.items():
-            closed |= self._close_idle(place, rooms, output)
-        asleep = {silent.place for silent in self._silent if silent.last_at + self._idle <= quiet.now}
-        due = (place for place in quiet.ends if place in asleep or self.partitions[place].is_due(quiet.now))
-        return closed, {place: max(quiet.now, self.partitions[place].time) for place in due}
+            self.outages.insist("silent rooms", lambda: self._silence.look(self._reads, quiet.now, latest))
+        closed = [self._close_idle(place, rooms, output) for place, rooms in self.partitions.items()]
+        due = {place: self._first_due(place) for place in quiet.ends}
+        ticks = {place: self.partitions[place].time for place in self._ticks.needed(due, quiet.now)}
+        return set().union(*closed), {place: max(quiet.now, time) for place, time in ticks.items()}
+
+    def _first_due(self, place: Place) -> int | None:
+        first = (self.partitions[place].first_due(), self._silence.first_due(place))
+        return min((at for at in first if at is not None), default=None)
 
     def _close_idle(self, place: Place, rooms: Rooms, output: Output) -> set[RoomKey]:
         """What `rooms` says is open may have spoken since, or be closed: the memory knows, or what is read back."""
-        mine = [s.key for s in self._silent if s.place == place and s.last_at + self._idle <= rooms.time]
+        mine = self._silence.due(place, rooms.time)
         if not mine:
             return set()
         gone = {key for key in mine if key not in rooms.held}
         self._await_written(gone)  # they may have left the memory in this very batch
-        found = self._insist("read back turns", partial(self._reads.entries, gone)) if gone else []
+        read = partial(self._reads.entries, gone)
+        found = self.outages.insist("read back turns", read) if gone else []
+        metrics.READ_BACK.inc(len(gone))
         rooms.restore(gone, _by_room(found, place, rooms.offset), {})
         changes = Changes(self._calendar, self._idle)
         rooms.close_idle(mine, changes)
-        self._silent = [s for s in self._silent if s.key not in changes.touched]
         output.moves += changes.moves
         output.rooms += _room_rows(rooms, changes)
         rooms.let_go(gone)
         return set(changes.touched)
 
     # -- fold ----------------------------------------------------------------------------------------------------------
-    def _fold(self, poll: Poll, decoded: list[Decoded], output: Output) -> set[RoomKey]:
+    def _fold(self, poll: Poll, decoded: list[Decoded], output: Output, tallies: list[metrics.Tally]) -> set[RoomKey]:
         """Fold a partition's records, one by one; the rooms that spoke, or changed because time passed."""
         rooms = self.partitions[poll.place]
         changes = Changes(self._calendar, self._idle)
         spoke: set[RoomKey] = set()
+        letters = len(output.dead_letters)
         for record, item in zip(poll.records, decoded, strict=True):
-            if record.timestamp > rooms.time:
+            if rooms.time < record.timestamp < YEAR_2200:
                 rooms.pass_time(record.timestamp, changes)
             if type(item) is tuple:
                 spoke.add(item[0])
                 self._receive(poll, record, item, rooms, changes, output)
             elif isinstance(item, DeadLetter):
                 output.dead_letters.append(dead_letter(poll, record, item))
+            elif type(item) is Tick:
+                self._ticks.read(poll.place, record.timestamp)
         rooms.reach(poll.next)
         output.moves += changes.moves
         output.rooms += _room_rows(rooms, changes)
         output.progress.append((*poll.place, poll.next, rooms.time, poll.log_end))
+        metrics.behind(poll.place, poll.log_end - poll.next)
+        tallies.append(self._tally(poll, decoded, rooms, output.dead_letters[letters:]))
         spoke |= changes.touched.keys()
         rooms.forget(spoke, self._rooms_in_memory // len(self.partitions))
         return spoke
+
+    def _tally(self, poll: Poll, decoded: list[Decoded], rooms: Rooms, letters: list[tuple[Any, ...]]) -> metrics.Tally:
+        mark = self._counted.get(poll.place, 0)
+        self._counted[poll.place] = max(mark, poll.next)
+        duplicates, rooms.duplicates = rooms.duplicates, []
+        return metrics.count(poll, decoded, duplicates, letters, mark)
 
     def _receive(
         self, poll: Poll, record: Any, item: tuple[RoomKey, Event], rooms: Rooms, changes: Changes, output: Output
@@ -264,18 +281,6 @@ class Batches:
     def _committable(self, poll: Poll) -> int:
         rooms = self.partitions.get(poll.place)
         return poll.next if rooms is None else rooms.committable()
-
-    def _insist(self, step: str, call: Callable[[], T]) -> T:
-        """Do it until it is done: a part that is away stops the stream, and nothing is acked meanwhile."""
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                return call()
-            except Retry as error:
-                log.warning("retry", step=step, error=str(error), pause_s=pause)
-            if self._stopping.wait(pause):
-                raise Stopped(step)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def _by_room(found: Iterable[Found], place: Place, below: int) -> dict[RoomKey, list[Entry]]:
@@ -297,7 +302,7 @@ def _take_bots(poll: Poll, output: Output) -> None:
         described = (change.name, change.in_use, change.channel or "", change.category or "")
         place = (at, record.timestamp, poll.partition, record.offset)
         output.bots.append((change.site_id, change.bot_id, *described, *place))
-    output.progress.append((*poll.place, poll.next, max(0, poll.records[-1].timestamp), poll.log_end))
+    output.progress.append((*poll.place, poll.next, shown(poll.records[-1].timestamp), poll.log_end))
 
 
 def _room_rows(rooms: Rooms, changes: Changes) -> list[tuple[Any, ...]]:
@@ -321,4 +326,5 @@ def _room_row(rooms: Rooms, key: RoomKey, room: Room, version: int, is_deleted: 
         key.site_id, key.room_id, rooms.topic, rooms.partition, version, is_deleted, room.bot_id, room.customer_id,
         opened_at, room.last_at, room.entered_at, room.ended_at, room.closed_by, room.phase, room.phase_since,
         room.ended_from, room.step, room.dialog, room.turns, room.errors, room.gaps, room.last_received_at,
+        room.first_at,
     )  # fmt: skip

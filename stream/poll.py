@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from journey.decode import decode
+from journey.decode import YEAR_2200, decode
 from journey.errors import DeadLetter
 from journey.events import Event, RoomKey, Tick
 
@@ -51,4 +51,9 @@ def seqs(decoded: Iterable[Decoded]) -> Iterable[tuple[RoomKey, int]]:
 
 
 def dead_letter(poll: Poll, record: Any, dead: DeadLetter) -> tuple[Any, ...]:
-    return (*poll.place, record.offset, record.key, record.value, dead.reason, dead.detail, max(0, record.timestamp))
+    return (*poll.place, record.offset, record.key, record.value, dead.reason, dead.detail, shown(record.timestamp))
+
+
+def shown(timestamp: int) -> int:
+    """A record's own time, which may be anything, as far as a table can hold it (ms)."""
+    return min(max(0, timestamp), YEAR_2200)

@@ -49,7 +49,7 @@ class Rooms:
         self.wait, self.idle = wait, idle
         self.held: dict[RoomKey, Held] = {}
         self.waits = Waits()
-        self.duplicates = 0
+        self.duplicates: list[int] = []  # offsets of this batch's
         self._ended: set[RoomKey] = set()
         self._ends = deque([offset])  # ends of batches, the first may be committed
 
@@ -129,7 +129,7 @@ class Rooms:
     def _again(self, known: Entry, entry: Entry) -> bool:
         if known.event != entry.event:
             raise DeadLetter("conflict", f"seq {entry.event.seq} came with other content at offset {known.offset}")
-        self.duplicates += 1
+        self.duplicates.append(entry.offset)
         return False
 
     def _wait_or_fold(self, key: RoomKey, held: Held, entry: Entry, changes: Changes) -> None:
@@ -164,10 +164,9 @@ class Rooms:
             if room is not None and room.is_idle(self.time, self.idle):
                 changes.idle_close(key, room, self.time)
 
-    def is_due(self, now: int) -> bool:
-        """Has an event waited long enough by `now`?"""
-        due = self.waits.first_due()
-        return due is not None and due <= now
+    def first_due(self) -> int | None:
+        """By when the next event has waited long enough (ms); None where none waits."""
+        return self.waits.first_due()
 
     # -- after a batch -------------------------------------------------------------------------------------------------
     def reach(self, offset: int) -> None:

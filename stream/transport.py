@@ -6,14 +6,19 @@ of the longest run of finished polls, so a poll that was never acked is always r
 names of faust-streaming 0.15.3 and aiokafka 0.14; tests/unit/test_transport.py holds them, and each guard.
 """
 
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
+from math import inf
 from typing import Any
 
 import faust
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from stream import metrics
 
 #: How long a fetch waits at the broker where its partitions have nothing. While one waits, partitions that ran empty
 #: meanwhile are not asked for: with Faust's 1,500 ms an event came up to that much later.
@@ -109,6 +114,31 @@ class BatchConsumer(driver.Consumer):
         """The next offset to be read by what is committed; None where nothing is."""
         offset: int | None = self._committed_offset[tp]
         return offset
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """As Faust's, which takes offsets for committed though the broker has refused them."""
+        ours = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        if not ours:
+            return False
+        if not await self._commit(ours):
+            metrics.COMMIT_FAILURES.inc()
+            return False
+        self._committed_offset.update(ours)
+        return True
+
+    def knows_coordinator(self) -> bool:
+        """Does the group's broker answer? Before the start, too."""
+        consumer = self._thread._consumer
+        coordinator = None if consumer is None else consumer._coordinator
+        return not isinstance(coordinator, GroupCoordinator) or coordinator.coordinator_id is not None
+
+    def silent_s(self, tp: TP) -> float:
+        """Seconds since the broker last answered a fetch of this partition; endless where it never did."""
+        try:
+            at = self._thread._ensure_consumer().last_poll_timestamp(tp)
+        except (AssertionError, AttributeError, ConsumerNotStarted):
+            return inf
+        return inf if at is None else max(0.0, time.time() - at / 1000)
 
     def log_end(self, tp: TP) -> int | None:
         """The offset after the log's last, as of the latest poll; None where none came yet, or it is not ours."""

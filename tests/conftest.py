@@ -62,6 +62,8 @@ def somewhere(data: Path, **given: str) -> Settings:
         "clickhouse_http": address(),
         "redis": f"redis://{address()}/0",
         "http": address(),
+        "worker_http": address(),
+        "scheduler_http": address(),
     }
     return Settings(data=data, cache=load_settings().cache, **{**places, **given})
 

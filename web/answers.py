@@ -85,7 +85,9 @@ def today(client: Client, zone: ZoneInfo, site: str, bot: str) -> dict[str, Any]
 
 def journey(client: Client, site: str, bot: str, first: date, last: date) -> dict[str, Any]:
     """The table, links and totals of sealed days, and which days those are. Raises NotSealed, NoData, BadUsage."""
-    made = report.report(client, site, bot, first, last)
+    # the days first, so that no unsealed day is taken for an empty one
+    known = report.sealed_days(client, first, last)
+    table = report.table(client, site, bot, first, last)
     return {
         "view": "sealed",
         "provisional": False,
@@ -93,11 +95,11 @@ def journey(client: Client, site: str, bot: str, first: date, last: date) -> dic
         "bot": bot,
         "from": first,
         "to": last,
-        "days": [_day(day) for day in made.days],
-        "missing": made.missing,
-        "table": {"columns": made.columns, "rows": made.rows},
+        "days": [_day(day) for day in known],
+        "missing": [day.day for day in known if not day.sealed],
+        "table": _table(table),
         "links": read.sankey_links(client, site, bot, first, last).dicts(),
-        "totals": made.totals,
+        "totals": read.journey_totals(client, site, bot, first, last).dicts()[0],
     }
 
 

@@ -10,15 +10,17 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
 from journey.errors import NoData, Retry, TurnpathError
+from journey.labels import Lang
 from settings import Settings
 from sql.client import Client
 from web import answers, refusals
 from web.database import Database
+from web.export import XLSX, Export
 from web.headers import Headers
 from web.live import Live
 from web.shared import Shared
@@ -41,6 +43,7 @@ class Site:
         self.database = Database(client)
         self.shared = Shared(settings.redis, settings.clickhouse)
         self.live = Live(self._mark, self._figures)
+        self.export = Export(client, self.zone)
 
     async def answer(self, key: str, make: Callable[[Client], object]) -> Response:
         """The answer that `make` makes, or the one of this second."""
@@ -61,6 +64,7 @@ class Site:
     async def close(self) -> None:
         self.live.close()
         self.database.close()
+        self.export.close()
         await self.shared.close()
 
     async def _mark(self) -> str:
@@ -84,7 +88,8 @@ def create(settings: Settings, client: Callable[[], Client], echarts: Path) -> F
 
     app = FastAPI(title="Turnpath", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = site
-    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=3)
+    packed = (*DEFAULT_EXCLUDED_CONTENT_TYPES, XLSX)
+    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=3, exclude_content_types=packed)
     app.add_middleware(Headers)
     app.add_exception_handler(TurnpathError, refusals.refused)
     app.add_exception_handler(RequestValidationError, refusals.misasked)
@@ -120,6 +125,16 @@ def _add_answers(app: FastAPI, site: Site) -> None:
             f"journey {name!r} {bot!r} {first} {last}",
             lambda client: answers.journey(client, name, bot, first, last),
         )
+
+    @app.get("/api/export")
+    async def export(
+        name: Annotated[_Name, Query(alias="site")],
+        bot: _Name | None = None,
+        first: _MaybeFrom = None,
+        last: _MaybeTo = None,
+        lang: Lang = "ko",
+    ) -> Response:
+        return await site.export.answer(name, (bot,) if bot else None, first, last, lang)
 
     @app.get("/health")
     async def health() -> Response:

@@ -16,18 +16,19 @@ _WAITING = 200
 
 
 class Database:
-    """Asks ClickHouse without holding up the loop; at most four questions at once, and 200 more in line."""
+    """Asks ClickHouse without holding up the loop; at most `threads` questions at once, and 200 more in line."""
 
-    def __init__(self, make: Callable[[], Client]) -> None:
+    def __init__(self, make: Callable[[], Client], threads: int = _THREADS) -> None:
         self._make = make
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="clickhouse")
+        self._most = threads + _WAITING
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
         self._own = threading.local()
         self._clients: list[Client] = []
         self._asked = 0
 
     async def ask(self, question: Callable[[Client], _Answer]) -> _Answer:
         """What `question` returns of a client. Raises what it raises; Busy when too many are in line."""
-        if self._asked >= _THREADS + _WAITING:
+        if self._asked >= self._most:
             raise Busy("too many questions at once: ask again in a few seconds")
         self._asked += 1
         try:

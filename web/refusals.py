@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from journey.errors import BadUsage, Busy, NoData, NotSealed, Retry, TurnpathError
+from journey.errors import BadUsage, Busy, NoData, NotSealed, OutputFailed, Retry, TurnpathError
 from web import answers
 
 _log = structlog.get_logger()
@@ -18,6 +18,7 @@ _REACTIONS: list[tuple[type[TurnpathError], int, str, str]] = [
     (BadUsage, 400, "usage", "choose another range: sealed days are yesterday and earlier, 31 at most"),
     (NoData, 404, "no_data", "choose what is there: /api/bots and /api/days list it"),
     (NotSealed, 409, "not_sealed", "choose sealed days, or run `turnpath seal`; for today ask /api/today"),
+    (OutputFailed, 507, "output", "make room on the disk of `turnpath web`, then try again"),
     (Busy, 503, "busy", "try again in a few seconds"),
     (Retry, 503, "unreachable", "see that ClickHouse runs (`turnpath doctor`), then try again"),
 ]

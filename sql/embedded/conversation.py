@@ -8,15 +8,15 @@ from clickhouse_driver.defines import DBMS_MIN_PROTOCOL_VERSION_WITH_PROFILE_EVE
 from clickhouse_driver.protocol import ClientPacketTypes as Asked
 from clickhouse_driver.protocol import ServerPacketTypes as Told
 
-from sql.embedded import access, packets
-from sql.embedded.engine import Engine, Session
+from sql.embedded import packets
+from sql.embedded.endpoint import Endpoint
+from sql.embedded.engine import Session
 from sql.embedded.errors import QUERY_WAS_CANCELLED, UNEXPECTED_PACKET, Malformed, Refused, Vanished
 from sql.embedded.native import BLOCK_HEAD, Block, answers, header, read_block
 from sql.embedded.packets import Progress, Query
 from sql.embedded.staging import ExternalTables, StagedInsert, columns_to_insert
 from sql.embedded.statement import Insert, first_word, insert_of_blocks, without_output
 from sql.embedded.statement import name as quoted_name
-from sql.embedded.watch import Watch
 from sql.embedded.wire import FrameSource, SocketSource, Source, compressed, varint
 from sql.embedded.zones import Zones, description
 
@@ -28,11 +28,10 @@ _CANCELLED = Refused(QUERY_WAS_CANCELLED, "Query was cancelled. (QUERY_WAS_CANCE
 class Conversation:
     """A client from its first byte to its last."""
 
-    def __init__(self, connection: socket.socket, host: str, engine: Engine, watch: Watch, mark: str) -> None:
+    def __init__(self, connection: socket.socket, host: str, endpoint: Endpoint, mark: str) -> None:
         self._connection = connection
         self._host = host
-        self._engine = engine
-        self._watch = watch
+        self._endpoint = endpoint
         self._source = SocketSource(connection)
         self._revision = 0
         self._compressed = False
@@ -46,7 +45,8 @@ class Conversation:
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 greeting = self._hear_hello()
-                with closing(Session(self._engine, self.mark)) as session:
+                user = self._endpoint.doorkeeper.enter(greeting.user, greeting.password, self._host)
+                with closing(self._endpoint.session(user, self.mark)) as session:
                     self._answer_hello(greeting, session)
                     self._serve(session)
             except Malformed as error:
@@ -70,13 +70,13 @@ class Conversation:
                 raise Malformed("a client says hello first")
             greeting = packets.read_hello(self._source)
         self._revision = greeting.revision
-        access.check(greeting.user, greeting.password, self._host)
         return greeting
 
     def _answer_hello(self, greeting: packets.Hello, session: Session) -> None:
         if greeting.database:
             session.change(f"USE {quoted_name(greeting.database)}")
-        self._send(packets.hello(self._engine.version, self._engine.timezone))
+        engine = self._endpoint.engine
+        self._send(packets.hello(engine.version, engine.timezone))
 
     def _serve(self, session: Session) -> None:
         self._connection.settimeout(_IDLE_S)
@@ -109,21 +109,23 @@ class Conversation:
                 self._send(varint(Told.END_OF_STREAM) if cancelled else packets.exception(error))
 
     def _answer(self, query: Query, session: Session, has_tables: bool) -> None:
-        word = first_word(query.sql)
-        if insert := insert_of_blocks(query.sql):
-            self._insert(insert, session)
-        elif word in ("SET", "USE"):
-            session.refuse_several(query.sql)
-            session.change(query.sql)
-        else:
-            self._run(without_output(query.sql), query.params, session, has_tables)
+        word, insert = first_word(query.sql), insert_of_blocks(query.sql)
+        sql = query.sql if word == "INSERT" else without_output(query.sql)
+        with session.admitted(sql):
+            if insert:
+                self._insert(insert, session)
+            elif word in ("SET", "USE"):
+                session.refuse_several(sql)
+                session.change(sql)
+            else:
+                self._run(sql, query.params, session, has_tables)
 
     def _run(self, sql: str, params: dict[str, str], session: Session, has_tables: bool) -> None:
         """Run any statement but an INSERT of blocks; send its result as it comes, and its columns if it is empty."""
         zones = Zones(session, sql, params)
         if has_tables:
             zones.ask_now()
-        with self._watch.over(self), self._progress(session):
+        with self._endpoint.watch.over(self), self._progress(session):
             chunks = session.stream(sql, params)
             selects = chunks is not None
             if chunks is None:

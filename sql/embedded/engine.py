@@ -4,12 +4,13 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from sql.embedded.allowed import functions
 from sql.embedded.errors import SYNTAX_ERROR, UNKNOWN_SETTING, Refused, refusal
 from sql.embedded.statement import name as quoted_name
 from sql.embedded.statement import quoted
@@ -40,9 +41,11 @@ class Engine:
             self._path = str(folder.absolute())
             self._root = self._connect(f"{self._path}?max_server_memory_usage={_memory()}")
         self._lock = threading.Lock()
-        self.version = tuple(int(part) for part in _rows(self._root, "SELECT version()")[0][0].split(".")[:3])
+        self.version_text = _rows(self._root, "SELECT version()")[0][0]
+        self.version = tuple(int(part) for part in self.version_text.split(".")[:3])
         self.timezone = _rows(self._root, "SELECT timezone()")[0][0]
         self.known = {row[0] for row in _rows(self._root, "SELECT name FROM system.settings")} - {_MARK}
+        self.functions = functions(_rows(self._root, "SELECT name, alias_to, origin, categories FROM system.functions"))
 
     def connect(self) -> Any:
         """A connection of chDB, for one thread."""
@@ -91,10 +94,15 @@ class Session:
         changed = _rows(self._connection, "SELECT name, value FROM system.settings WHERE changed")
         return {row[0]: row[1] for row in changed if row[0] != "database"}
 
-    def run(self, sql: str, params: Mapping[str, str] | None = None) -> bytes:
-        """Run a statement; its result, whole, in format Native (empty: no rows, or no result). Refused if it fails."""
+    def admitted(self, sql: str) -> AbstractContextManager[None]:
+        """Run the client's statement in the body. Refused if this user may not."""
+        del sql  # `default` may do anything
+        return nullcontext()
+
+    def run(self, sql: str, params: Mapping[str, str] | None = None, form: str = "Native") -> bytes:
+        """Run a statement; its result, whole, in that format (empty: no rows, or no result). Refused if it fails."""
         try:
-            return bytes(self._connection.query(sql, "Native", params=dict(params or {})).bytes())
+            return bytes(self._connection.query(sql, form, params=dict(params or {})).bytes())
         except _FAILURES as error:
             raise refusal(error) from error
 
@@ -115,13 +123,13 @@ class Session:
         names, kinds = (orjson.loads(line) for line in head) if len(head) == 2 else ([], [])
         return list(zip(names, kinds, strict=True))
 
-    def stream(self, sql: str, params: Mapping[str, str]) -> Chunks | None:
-        """A query's result, a chunk of format Native at a time; None if it is no SELECT. Refused, also midway.
+    def stream(self, sql: str, params: Mapping[str, str], form: str = "Native") -> Chunks | None:
+        """A query's result in chunks, each a document of that format; None if it is no SELECT. Refused, also midway.
 
         The query ends when the iterator is closed.
         """
         try:
-            result = self._connection.send_query(sql, "Native", params=dict(params))
+            result = self._connection.send_query(sql, form, params=dict(params))
         except _FAILURES as error:
             if _NO_STREAM in str(error):
                 return None
@@ -180,7 +188,7 @@ class Session:
         if not back and not new:
             return
         self._lent |= new
-        self.run("SET " + _assignments({**back, **dict(sorted(new.items(), key=lambda kv: kv[0] == "readonly"))}))
+        self.run("SET " + _assignments({**back, **new}))
         self._lent = wanted
 
     def is_set(self, setting: str) -> bool:
@@ -194,12 +202,12 @@ class Session:
         self._own = self._changed()
         self._database = self.rows("SELECT currentDatabase()")[0][0]
 
-    def _renew(self) -> None:
+    def _renew(self, lent: dict[str, str] | None = None) -> None:
         """chDB never lifts readonly from a connection: go on with another, in the same database."""
         self._engine.disconnect(self._connection)
         self._connection = self._engine.connect()
-        self._lent = {}
-        self._take(self._connection, self._own)
+        self._lent = lent or {}
+        self._take(self._connection, {**self._own, **self._lent})
 
     def _take(self, connection: Any, settings: Settings) -> None:
         connection.query(f"USE {quoted_name(self._database)}")
@@ -234,8 +242,9 @@ class Session:
 
 
 def _assignments(settings: Mapping[str, str | None]) -> str:
-    """`a = '1', b = DEFAULT` (None); a name is one that the engine gave or knows."""
-    return ", ".join(f"{k} = {'DEFAULT' if v is None else quoted(v)}" for k, v in settings.items())
+    """`a = '1', b = DEFAULT` (None), readonly last; a name is one that the engine gave or knows."""
+    ordered = sorted(settings.items(), key=lambda item: item[0] == "readonly")
+    return ", ".join(f"{k} = {'DEFAULT' if v is None else quoted(v)}" for k, v in ordered)
 
 
 def _rows(connection: Any, sql: str, params: Mapping[str, str] | None = None) -> list[list[str]]:

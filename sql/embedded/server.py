@@ -10,12 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from typing import Protocol
 
 import structlog
 
 from journey.errors import Crash
+from sql.embedded.access import READER, Doorkeeper, is_here
 from sql.embedded.conversation import Conversation
+from sql.embedded.endpoint import Endpoint
 from sql.embedded.engine import Engine
+from sql.embedded.http import HttpConversation
+from sql.embedded.named import NamedSessions
+from sql.embedded.reader import Limits, Readers
 from sql.embedded.watch import Watch
 
 _log = structlog.get_logger()
@@ -28,55 +35,100 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 9000,
     *,
-    on_ready: Callable[[int], None] | None = None,
+    http: tuple[str, int] | None = None,
+    reader_password: str | None = None,
+    limits: Limits | None = None,
+    on_ready: Callable[..., None] | None = None,
     stop: threading.Event | None = None,
 ) -> None:
     """Serve the ClickHouse in `data` at host:port (0: any free one) until SIGTERM, SIGINT or `stop`.
 
-    `on_ready` is told the port once clients can come. The signals are heard where this runs in the main
-    thread. Crash: the folder is held by another process, or the address cannot be had.
+    The user `reader` logs in with its password, if there is one; without, `reader` will do where nobody but this
+    machine can come, and elsewhere it cannot log in. `on_ready` is told the port once clients can come. The signals
+    are heard where this runs in the main thread. Crash: the folder is held by another process, or the address
+    cannot be had.
     """
     stop = stop or threading.Event()
     with ExitStack() as held:
         held.enter_context(_folder(data))
-        listener = held.enter_context(_listener(host, port))
+        listeners = [held.enter_context(_listener(host, port, "TURNPATH_CLICKHOUSE"))]
+        if http:
+            listeners.append(held.enter_context(_listener(*http, "TURNPATH_CLICKHOUSE_HTTP")))
         engine = Engine(data / "engine")
+        doorkeeper = Doorkeeper(reader_password or _password_at(listeners))
+        endpoint = Endpoint(engine, Watch(engine), doorkeeper, Readers(limits or Limits()))
         held.enter_context(_stopped_by_signals(stop))
-        listener.listen(128)
+        for listener in listeners:
+            listener.listen(128)
         if on_ready:
-            on_ready(listener.getsockname()[1])
-        _accept(listener, engine, stop)
+            on_ready(*(listener.getsockname()[1] for listener in listeners))
+        _accept(listeners, endpoint, stop)
 
 
-def _accept(listener: socket.socket, engine: Engine, stop: threading.Event) -> None:
-    watch = Watch(engine)
-    clients: dict[threading.Thread, Conversation] = {}
+def _password_at(listeners: list[socket.socket]) -> str | None:
+    """The reader's password where none was given."""
+    hosts = [listener.getsockname()[0] for listener in listeners]
+    if all(map(is_here, hosts)):
+        return READER
+    _log.warning(
+        "reader_locked_out", addresses=hosts, reason="set TURNPATH_READER_PASSWORD so that the user reader can log in"
+    )
+    return None
+
+
+class _Client(Protocol):
+    """A client's conversation."""
+
+    mark: str
+
+    def hold(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def _accept(listeners: list[socket.socket], endpoint: Endpoint, stop: threading.Event) -> None:
+    """Hold a conversation with whoever comes: of the native protocol at the first listener, of HTTP at the other."""
+    sessions = NamedSessions(endpoint)
+    clients: dict[threading.Thread, _Client] = {}
     number = 0
-    while not stop.is_set():
-        try:
-            connection, address = listener.accept()
-        except TimeoutError:
-            continue
-        except OSError as error:  # such as: too many open files
-            _log.warning("connection_refused", error=str(error))
-            time.sleep(_POLL_S)
-            continue
-        number += 1
-        conversation = Conversation(connection, address[0], engine, watch, f"client-{number}")
-        thread = threading.Thread(target=_hold, args=[conversation], name=conversation.mark, daemon=True)
-        clients = {each: its for each, its in clients.items() if each.is_alive()} | {thread: conversation}
-        thread.start()
-    _end(clients, watch, engine)
+    with DefaultSelector() as selector:
+        for listener in listeners:
+            selector.register(listener, EVENT_READ)
+        while not stop.is_set():
+            for key, _ in selector.select(_POLL_S):
+                number += 1
+                client = _next_client(listeners, listeners.index(key.fileobj), endpoint, sessions, number)  # type: ignore[arg-type]
+                if client:
+                    thread = threading.Thread(target=_hold, args=[client], name=client.mark, daemon=True)
+                    clients = {each: its for each, its in clients.items() if each.is_alive()} | {thread: client}
+                    thread.start()
+    _end(clients, endpoint, sessions)
 
 
-def _hold(conversation: Conversation) -> None:
+def _next_client(
+    listeners: list[socket.socket], which: int, endpoint: Endpoint, sessions: NamedSessions, number: int
+) -> _Client | None:
+    try:
+        connection, address = listeners[which].accept()
+    except TimeoutError:
+        return None
+    except OSError as error:  # such as: too many open files
+        _log.warning("connection_refused", error=str(error))
+        time.sleep(_POLL_S)
+        return None
+    if which:
+        return HttpConversation(connection, address[0], endpoint, sessions, f"http-{number}")
+    return Conversation(connection, address[0], endpoint, f"client-{number}")
+
+
+def _hold(conversation: _Client) -> None:
     try:
         conversation.hold()
     except Exception:
         _log.exception("client_failed", client=conversation.mark)
 
 
-def _end(clients: dict[threading.Thread, Conversation], watch: Watch, engine: Engine) -> None:
+def _end(clients: dict[threading.Thread, _Client], endpoint: Endpoint, sessions: NamedSessions) -> None:
     deadline = time.monotonic() + _STOP_S
     for conversation in clients.values():
         conversation.end()
@@ -87,8 +139,9 @@ def _end(clients: dict[threading.Thread, Conversation], watch: Watch, engine: En
         # The engine cannot be closed under them; its files stand this, as they stand a kill.
         _log.warning("clients_left", clients=left)
         return
-    watch.close()
-    engine.close()
+    sessions.close()
+    endpoint.watch.close()
+    endpoint.engine.close()
 
 
 @contextmanager
@@ -117,12 +170,12 @@ def _folder(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _listener(host: str, port: int) -> Iterator[socket.socket]:
+def _listener(host: str, port: int, setting: str) -> Iterator[socket.socket]:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise Crash(f"there is no address {host}: set TURNPATH_CLICKHOUSE to one of this machine") from error
+        raise Crash(f"there is no address {host}: set {setting} to one of this machine") from error
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -130,7 +183,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             raise Crash(
                 f"ClickHouse cannot have {host}:{port} ({error.strerror}): stop what is there, or set "
-                "TURNPATH_CLICKHOUSE to another port"
+                f"{setting} to another port"
             ) from error
         listener.settimeout(_POLL_S)
         yield listener

@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from sql.embedded.errors import NOT_IMPLEMENTED, Refused
 
 _TOKEN = re.compile(
-    r"""(?P<blank>\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?\*/)
+    r"""(?P<blank>\s+|--[^\n]*|\#[\ !][^\n]*)|(?P<comment>/\*)
     |(?P<quoted>'(?:[^'\\]++|\\.|'')*+'|`(?:[^`\\]++|\\.|``)*+`|"(?:[^"\\]++|\\.|"")*+"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
     |(?P<word>\w+)
     |(?P<sign>.)""",
     re.DOTALL | re.VERBOSE,
 )
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
 _ESCAPE = re.compile(r"\\x[0-9a-fA-F]{2}|\\.|''|``|\"\"", re.DOTALL)
 _MAYBE_OUTPUT = re.compile(r"\b(?:format|outfile)\b", re.IGNORECASE)
@@ -45,10 +46,25 @@ class Insert:
     columns: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RowsInsert:
+    """An INSERT whose rows stand after it, in `form`, from the place `data` on; `head` is without `settings`."""
+
+    insert: Insert
+    head: str
+    settings: str
+    form: str
+    data: int
+
+
 def tokens(sql: str) -> Iterator[Token]:
     """The tokens of a statement, without blanks and comments."""
-    depth = 0
-    for found in _TOKEN.finditer(sql):
+    depth = end = 0
+    while found := _TOKEN.match(sql, end):
+        end = found.end()
+        if found["comment"]:
+            end = _comment_end(sql, end)
+            continue
         if found["blank"]:
             continue
         text, quoted = found[0], found["quoted"] is not None
@@ -57,15 +73,46 @@ def tokens(sql: str) -> Iterator[Token]:
         depth += text in ("(", "[")
 
 
+def _comment_end(sql: str, pos: int) -> int:
+    """Where the comment ends that opened before `pos`: comments stand in comments."""
+    opened = 1
+    for edge in _COMMENT_EDGE.finditer(sql, pos):
+        opened += 1 if edge[0] == "/*" else -1
+        if not opened:
+            return edge.end()
+    return len(sql)
+
+
 def first_word(sql: str) -> str:
     """The statement's first word, upper case; empty if there is none."""
     return next((token.text for token in tokens(sql) if token.text != "("), "")
 
 
+def after_describe(sql: str) -> str:
+    """What a DESCRIBE statement describes: a table, a function, a query in brackets."""
+    found = list(tokens(sql))
+    skipped = 2 if len(found) > 2 and found[1].text == "TABLE" else 1
+    return sql[found[skipped].start :] if len(found) > skipped else ""
+
+
+def after_use(sql: str) -> str:
+    """The database that a USE statement names; empty if it is none."""
+    found = [token for token in tokens(sql) if token.text != ";"]
+    if not found or found[0].text != "USE":
+        return ""
+    listed = names(" ".join(sql[token.start : token.end] for token in found[1:] if token.text != "DATABASE"))
+    return listed[0] if listed and len(listed) == 1 else ""
+
+
 def without_output(sql: str) -> str:
     """The statement without a FORMAT clause: the client gets blocks. Refused (48) with INTO OUTFILE."""
+    return output_of(sql)[0]
+
+
+def output_of(sql: str) -> tuple[str, str]:
+    """The statement without its FORMAT clause, and the format (empty: none). Refused (48) with INTO OUTFILE."""
     if not _MAYBE_OUTPUT.search(sql):
-        return sql
+        return sql, ""
     found = [t for t in tokens(sql) if t.text != ";"]
     for before, token in pairwise(found):
         if (before.text, token.text) == ("INTO", "OUTFILE"):
@@ -74,8 +121,8 @@ def without_output(sql: str) -> str:
             )
     for i in range(1, len(found) - 1):
         if found[i].text == "FORMAT" and _ends_with_format(found, i):
-            return sql[: found[i].start] + sql[found[i + 1].end :]
-    return sql
+            return sql[: found[i].start] + sql[found[i + 1].end :], sql[found[i + 1].start : found[i + 1].end]
+    return sql, ""
 
 
 def _ends_with_format(found: list[Token], i: int) -> bool:
@@ -91,6 +138,12 @@ def without_end(sql: str) -> str:
 
 def insert_of_blocks(sql: str) -> Insert | None:
     """The INSERT whose rows the client sends; None for any other statement, also one that brings its own rows."""
+    found = insert_of_rows(sql)
+    return found.insert if found and not any(token.text != ";" for token in tokens(sql[found.data :])) else None
+
+
+def insert_of_rows(sql: str) -> RowsInsert | None:
+    """The INSERT whose rows stand after it; None for any other statement, also INSERT … SELECT."""
     if first_word(sql) != "INSERT":
         return None
     cursor = _Cursor(tokens(sql))
@@ -108,8 +161,8 @@ def insert_of_blocks(sql: str) -> Insert | None:
         columns = sql[opened : cursor.skip_brackets() - 1]
         if first_word(columns) in ("SELECT", "WITH"):
             return None
-    head_end = cursor.skip_to_data(len(sql))
-    return None if head_end is None else Insert(sql[:head_end], sql[start:end], columns)
+    settings = cursor.start if cursor.text == "SETTINGS" else None
+    return cursor.rows_after(sql, Insert("", sql[start:end], columns), settings)
 
 
 class _Cursor:
@@ -153,22 +206,24 @@ class _Cursor:
         self.next()
         return end
 
-    def skip_to_data(self, end: int) -> int | None:
-        """Where the data's keyword, or the statement, ends the head; None if the rows are not the client's to send."""
-        while self.here and self.text != ";":
-            if not self.here.depth and not self.here.quoted and self.text in _DATA_FOLLOWS:
-                end, keyword = self.start, self.next()
-                if keyword == "FORMAT":
-                    self.next()
-                elif keyword != "VALUES":
-                    return None
-                break
+    def rows_after(self, sql: str, insert: Insert, settings: int | None) -> RowsInsert | None:
+        """Go to where the data begins: after VALUES or FORMAT x, or at the statement's end; None: it is a query."""
+        while self.here and self.text != ";" and not (self._is_word and self.text in _DATA_FOLLOWS):
             self.next()
-        else:
-            end = self.start if self.here else end
-        while self.text == ";":
+        head_end, data, form = self.start if self.here else len(sql), len(sql), ""
+        if self.here and self.text != ";":
+            keyword, data = self.text, self.here.end
             self.next()
-        return None if self.here else end
+            if keyword == "FORMAT" and self.here:
+                form, data = sql[self.here.start : self.here.end], self.here.end
+            elif keyword != "VALUES":
+                return None
+        cut = head_end if settings is None else settings
+        return RowsInsert(replace(insert, head=sql[:head_end]), sql[:cut], sql[cut:head_end], form or "Values", data)
+
+    @property
+    def _is_word(self) -> bool:
+        return self.here is not None and not self.here.depth and not self.here.quoted
 
 
 def names(columns: str) -> list[str] | None:

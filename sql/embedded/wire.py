@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cramjam
 import lz4.block  # type: ignore[import-untyped]
 from clickhouse_driver.streams.compressed import CityHash128
 
@@ -14,7 +15,7 @@ from sql.embedded.errors import Malformed, Vanished
 
 _RECEIVE = 1 << 20
 _FRAME = 1 << 20
-_LZ4, _PLAIN = 0x82, 0x02
+_LZ4, _PLAIN, _ZSTD = 0x82, 0x02, 0x90
 _FRAME_HEAD = struct.Struct("<BII")
 _MAX_FRAME = 1 << 30
 _MAX_STRING = 1 << 28
@@ -142,11 +143,13 @@ class FrameSource(Source):
 def _unpacked(method: int, body: bytes, raw_size: int) -> bytes:
     if method == _PLAIN:
         return body
-    if method != _LZ4:
-        raise Malformed(f"compression method {method:#x}: use LZ4")
     try:
-        return bytes(lz4.block.decompress(body, uncompressed_size=raw_size))
-    except lz4.block.LZ4BlockError as error:
+        if method == _LZ4:
+            return bytes(lz4.block.decompress(body, uncompressed_size=raw_size))
+        if method == _ZSTD:
+            return bytes(cramjam.zstd.decompress_into(body, plain := bytearray(raw_size)) and plain)
+        raise Malformed(f"compression method {method:#x}: use LZ4 or ZSTD")
+    except (lz4.block.LZ4BlockError, cramjam.DecompressionError) as error:
         raise Malformed("a compressed frame that cannot be unpacked") from error
 
 

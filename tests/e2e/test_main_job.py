@@ -26,7 +26,7 @@ from stack import health
 from stack.parts import environment, turnpath, worker_part
 from stack.process import Process
 from tests.conftest import broker, somewhere
-from tests.e2e import oracle
+from tests.e2e import oracle, questions
 from tests.waiting import until
 
 SGD = Path(__file__).resolve().parents[3] / "shared" / "data" / "sgd-dev.jsonl.gz"
@@ -65,7 +65,7 @@ def make_stack(
             name = f"e2e_{data.name.replace('-', '_')}_{os.getpid()}"
             url = f"clickhouse://{clickhouse_address}/{name}"
             settings = somewhere(
-                data, kafka=kafka, redis=redis_url, clickhouse=url, keep_events="36500d", batch_bytes="65536"
+                data, kafka=kafka, redis=redis_url, clickhouse=url, keep_events="18000d", batch_bytes="65536"
             )
             run(settings, "migrate")
             running.callback(_drop, clickhouse_address, name)
@@ -153,6 +153,7 @@ def test_the_sgd_file_sealed_day_by_day(make_stack: Callable[[], Settings], tmp_
         compare_edges(client, days)
         compare_ranges(client, days)
         check_balance(client)
+        assert questions.check(client, days, "sgd", "bot-restaurants", max(days) - timedelta(days=8)) > 100
     compare_export(settings, tmp_path, max(days))
 
 
@@ -208,6 +209,8 @@ def test_a_simulation_with_everything_in_it(make_stack: Callable[[], Settings], 
         compare_edges(client, days)
         compare_ranges(client, days)
         check_balance(client)
+        site, bot = Counter(edge[:2] for day in days.values() for edge in day.moves).most_common(1)[0][0]
+        assert questions.check(client, days, site, bot, min(days)) > 100
 
 
 def test_a_worker_killed_in_the_middle_seals_the_same(make_stack: Callable[[], Settings], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from python_calamine import CalamineWorkbook
 
 from settings import Settings
 from sql import read
@@ -139,6 +140,22 @@ def test_what_cannot_be_shown_is_said(client: Client, address: str, page: Page) 
     expect(page.locator("#table tbody tr").first).to_contain_text("홈")
     page.get_by_label("오늘").check()
     expect(page.locator("#notice")).to_contain_text("오늘은 아직 자료가 없습니다")
+
+
+def test_the_button_saves_what_the_page_shows(client: Client, address: str, page: Page, tmp_path: Path) -> None:
+    seal(client, [yesterday()])
+    page.goto(f"{address}/?site={SITE}&view=sealed&from={yesterday()}&to={yesterday()}")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="엑셀 내보내기").click()
+    waiting.value.save_as(tmp_path / "saved.xlsx")
+    assert waiting.value.suggested_filename == f"{SITE}_{BOT}_{yesterday()}.xlsx"
+    found = CalamineWorkbook.from_path(tmp_path / "saved.xlsx").get_sheet_by_name("표").to_python()[1:]
+    assert len(found) == len(printed(page)) > 10
+    assert [str(cell).removesuffix(".0") for cell in found[0][:5]] == printed(page)[0][:5]
+    client.run("DROP VIEW journey_nodes")
+    page.get_by_role("button", name="엑셀 내보내기").click()
+    expect(page.locator("#notice")).to_contain_text("the answer could not be made")
+    expect(page.get_by_role("button", name="엑셀 내보내기")).to_be_enabled()
 
 
 def test_a_lost_server_is_said_and_found_again(

@@ -69,7 +69,7 @@ class Process:
             self._reads(), self._writes(), world.tables.calendar,
             wait=WAIT, idle=IDLE, rooms_in_memory=rooms_in_memory, stopping=Flag(),
         )  # fmt: skip
-        self.writer = Writer(self.app, self.batches, lambda: world.clock + skew, self._append, Flag())  # type: ignore[arg-type]
+        self.writer = Writer(self.app, self.batches, lambda: world.clock + skew, self._tick, Flag())  # type: ignore[arg-type]
         self.queue: list[Any] = []
 
     def join(self, places: set[Place]) -> None:
@@ -143,8 +143,9 @@ class Process:
 
         return SimpleNamespace(**{name: write(name) for name in WRITES})
 
-    async def _append(self, place: Place, value: bytes, at: int) -> None:
-        self.world.append(place, at if place[0].endswith("import") else self.world.clock, Tick())
+    def _tick(self, ticks: dict[Place, int]) -> None:
+        for place, at in ticks.items():
+            self.world.append(place, at if place[0].endswith("import") else self.world.clock, Tick())
 
 
 class Consumer:
@@ -177,6 +178,9 @@ class Consumer:
 
     def log_end(self, tp: TP) -> int | None:
         return self.ends.get((tp.topic, tp.partition))
+
+    def silent_s(self, tp: TP) -> float:
+        return 0.0
 
     def committed_offset(self, tp: TP) -> int | None:
         return self.seen_committed.get((tp.topic, tp.partition)) or None

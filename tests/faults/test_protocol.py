@@ -1,8 +1,8 @@
 """The delivery protocol, the worker's real code under random histories: at rest, the tables are the logs'.
 
 Several workers of one group on partitions of two topics; crashes between any two inserts, zombies that write on while
-a successor works, rebalances with batches under way, eviction, ticks, clocks that are wrong. TURNPATH_HISTORIES=20000
-plays that many instead of 1,500; a failure names its seed.
+a successor works, rebalances with batches under way, eviction, ticks, clocks that are wrong. A failure names its seed;
+TURNPATH_TEST_HISTORIES=20000 plays that many instead of 1,500.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.faults.group import IDLE, WAIT, Process, World, Written
 from tests.unit.histories import T0, Record, random_log, received
 from tests.unit.memory_tables import MemoryTables
 
-HISTORIES = int(os.environ.get("TURNPATH_HISTORIES", "1500"))
+HISTORIES = int(os.environ.get("TURNPATH_TEST_HISTORIES", "1500"))
 SEEDS = 20
 PLACES = [(TOPIC_LIVE, 0), (TOPIC_LIVE, 1), (TOPIC_IMPORT, 0)]
 

@@ -130,7 +130,7 @@ def database(address: str, folder: Path) -> Iterator[Client]:
     url = f"clickhouse://{address}/{name}"
     migrate(somewhere(folder, clickhouse=url))
     with Client(url) as client:
-        for table in ("moves", "rooms"):
+        for table in ("turns", "moves", "rooms"):
             client.run(f"ALTER TABLE {table} REMOVE TTL")
         yield client
         client.run(f"DROP DATABASE {name}")
@@ -197,4 +197,4 @@ def _room_rows(
             "edges": sorted({edges[edge(row)][0] for row in rows}),
             "nodes": sorted({nodes[(row.next_step, row.next_dialog)][0] for row in rows if row.next_step}),
         }
-        yield {**place, "kind": "room", **named, **came, "ended_at": room.room.ended_at}
+        yield {**place, "kind": "room", **named, **came, "moves": len(rows), "ended_at": room.room.ended_at}

@@ -13,7 +13,6 @@ import orjson
 import pytest
 from python_calamine import CalamineWorkbook
 
-from cli.output import journey
 from sql import read
 from sql.client import Client
 from stack.parts import turnpath as command_line
@@ -44,23 +43,6 @@ def turnpath(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def cells(path: Path, sheet: str) -> list[list[Any]]:
     return CalamineWorkbook.from_path(path).get_sheet_by_name(sheet).to_python()
-
-
-def test_every_cell_of_the_file_equals_the_view(client: Client, last: date, migrated_url: str, tmp_path: Path) -> None:
-    path = tmp_path / "out.xlsx"
-    path.write_bytes(b"an older file")
-    span = ["--from", str(last - GAP), "--to", str(last)]
-    run = turnpath(migrated_url, "export", "--site", SITE, "--bot", BOT, *span, "--output", str(path))
-    assert (run.returncode, run.stdout) == (0, "")
-    assert f"not sealed, and so not in it: {last - timedelta(days=1)}" in run.stderr
-    view = read.journey_table(client, SITE, BOT, last - GAP, last)
-    assert len(view.rows) > 10
-    assert cells(path, "표")[1:] == [list(row) for row in journey(view, "ko").rows]
-    totals = read.journey_totals(client, SITE, BOT, last - GAP, last).dicts()[0]
-    cover = {row[0]: row[1] for row in cells(path, "요약")}
-    assert cover["방 수"] == totals["rooms"] == 80
-    assert cover["노출 수"] == totals["visits"]
-    assert cover["마감되지 않은 날"] == str(last - timedelta(days=1))
 
 
 def test_what_is_printed_equals_the_view(client: Client, last: date, migrated_url: str) -> None:

@@ -1,5 +1,6 @@
 """sql/migrate.py against a ClickHouse: made from nothing, again, by two at once, with changed settings."""
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ from settings import Settings
 from sql import migrate as sql_migrate
 from sql.client import Client
 from sql.migrate import VIEWS, migrate
+from sql.sink import Sink
 from tests.conftest import somewhere
 
-TABLES = {
-    "bots", "daily", "daily_history", "dead_letters", "installation", "moves", "progress", "rooms", "schema_versions",
-    "turns",
-}  # fmt: skip
+FILES = sorted(sql_migrate.MIGRATIONS.glob("*.sql"))
+TABLES = {"schema_versions"} | {
+    name for path in FILES for name in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", path.read_text())
+}
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_from_nothing_and_again(fresh: Settings) -> None:
         assert tables == TABLES
         assert views == {path.stem for path in VIEWS.glob("*.sql")}
     with Client(fresh.clickhouse) as client:
-        assert client.rows("SELECT count() FROM schema_versions") == [(1,)]
+        assert client.rows("SELECT count() FROM schema_versions") == [(len(FILES),)]
         assert client.rows("SELECT name, value FROM installation") == [("timezone", "Asia/Seoul")]
 
 
@@ -156,3 +158,13 @@ def test_the_command_makes_topics_and_tables(
         assert said in result.stderr
         assert result.stdout == ""
     assert things(fresh)[0] == TABLES
+
+
+def test_what_is_kept_for_long_does_not_expire_at_once(fresh: Settings) -> None:
+    migrate(other(fresh, keep_events=timedelta(days=18_250), keep_dead_letters=timedelta(days=18_250)))
+    with Client(fresh.clickhouse) as client:
+        Sink(client).progress([("chatbot.turns", 0, 1, 1_790_000_000_000, 1)])
+        Sink(client).dead_letters([("chatbot.turns", 0, 0, None, None, "not_json", "", 1_790_000_000_000)])
+        for table in ("progress", "dead_letters"):
+            client.run(f"OPTIMIZE TABLE {table} FINAL")
+            assert client.rows(f"SELECT count() FROM {table}") == [(1,)], table

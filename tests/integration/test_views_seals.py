@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from journey.events import TOPIC_IMPORT
 from sql import read
@@ -88,25 +87,34 @@ def test_nothing_is_late_where_all_is_published(client: Client) -> None:
 
 
 def test_late_rooms_by_reason(client: Client) -> None:
-    same, late, changed, moved, imported, seen = ended_on_the_day(6)
+    same, late, changed, fewer, imported, seen = ended_on_the_day(6)
     ended_at = changed.room.ended_at
     assert ended_at is not None
     changed_now = heard_later(changed, ended_at=ended_at + 1)
-    moved_rows = [structs.replace(moved.rows[0], received_at=LATER), *moved.rows[1:]]
-    moved_now = replace(heard_later(moved), rows=moved_rows)
+    fewer_now = replace(heard_later(fewer), rows=fewer.rows[:-1])  # a late event that only takes rows back
     now = [
         same,
         heard_later(late),
         changed_now,
-        moved_now,
+        fewer_now,
         replace(imported, topic=TOPIC_IMPORT),
         heard_later(seen),  # an event after its close: kept as late, and nothing changed
     ]
-    stand(client, [same, changed, moved, seen], now)
+    client.insert(
+        "turns",
+        {
+            "site_id": [SITE],
+            "room_id": [imported.room_id],
+            "topic": [TOPIC_IMPORT],
+            "offset": [7],
+            "received_at": [imported.room.last_at],
+        },
+    )
+    stand(client, [same, changed, fewer, seen], now)
     assert reasons(client) == {
         late.room_id: "closed_late",
         changed.room_id: "changed_late",
-        moved.room_id: "changed_late",
+        fewer.room_id: "changed_late",
         imported.room_id: "imported_late",
     }
     (row,) = [r for r in read.late_rooms(client).dicts() if r["room_id"] == late.room_id]
@@ -118,7 +126,11 @@ def test_late_rooms_by_reason(client: Client) -> None:
 
 def test_rooms_of_bots_left_out_and_of_days_not_sealed_are_not_late(client: Client) -> None:
     (room,) = ended_on_the_day(1)
-    stand(client, [], [heard_later(room)], bots_left_out=[f"{SITE}:x"])
+    stand(client, [], [heard_later(room)])
+    assert reasons(client) == {room.room_id: "closed_late"}
+    off = (SITE, "x", "X", False, "", "", AS_OF, AS_OF, 0, 1)
+    on_again = (SITE, "x", "X", True, "", "", AS_OF + 1, AS_OF + 1, 0, 2)
+    insert_rows(client, "bots", BOTS, [off, on_again])
     assert reasons(client) == {}
     client.run("ALTER TABLE daily DROP PARTITION {day:String}", {"day": DAY.isoformat()})
     assert reasons(client) == {}

@@ -47,11 +47,11 @@ class MemoryTables:
             if key in asked
         ]
 
-    def silent_rooms(self, bound: int, most: int) -> list[Silent]:
+    def silent_rooms(self, since: int, bound: int, most: int) -> list[Silent]:
         found = [
             Silent(key, row["topic"], row["partition"], row["last_at"])
             for (key, _), row in self.standing(self.rooms_rows).items()
-            if row["phase"] != "closed" and row["last_at"] <= bound
+            if row["phase"] != "closed" and since < row["last_at"] <= bound
         ]
         return sorted(found, key=lambda silent: silent.last_at)[:most]
 

@@ -14,6 +14,7 @@ ROWS = [
     {"stack", "feed", "web", "scheduler"},
     {"exporter", "seal", "stream"},
     {"sql", "broker"},
+    {"metrics"},
     {"journey"},
 ]
 PACKAGES = set().union(*ROWS)

@@ -104,6 +104,37 @@ def test_nesting_without_end_ends_no_worker() -> None:
     assert reason(b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}") == "not_json"
 
 
+def nested(depth: int) -> bytes:
+    return value(x=0).replace(b'"x": 0', b'"x": ' + b"[" * (depth - 1) + b"]" * (depth - 1))
+
+
+@pytest.mark.parametrize("frames", [0, 300])
+def test_whether_it_is_too_deep_does_not_depend_on_who_asks(frames: int) -> None:
+    """A worker and the one that comes after it judge a record alike: the limit is not what is left of the stack."""
+    if frames:
+        return test_whether_it_is_too_deep_does_not_depend_on_who_asks(frames - 1)
+    assert isinstance(decode(nested(500), b"r", NOW), tuple)
+    for depth in (501, 600, 950, 20_000):
+        assert reason(nested(depth)) == "not_json"
+
+
+def test_brackets_in_a_text_are_not_nesting() -> None:
+    assert event(x='[{"\\' * 3000)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "expected"),
+    [
+        ("seq", "1e400", "bad_value"), ("seq", "9" * 400, "bad_value"), ("seq", "1" + "0" * 5000, "bad_value"),
+        ("channel", "1e400", "wrong_type"), ("dialog", "-1e999", "wrong_type"),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_computer_holds_are_json(name: str, number: str, expected: str) -> None:
+    fields: dict[str, Any] = {name: "@"}
+    assert reason(value(**fields).replace(b'"@"', number.encode())) == expected
+    assert event(x=0) == decode(value(x="@").replace(b'"@"', number.encode()), b"r", NOW)[1]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("raw", [b"null", b"[]", b"1", b'"turn"', b"true"])
 def test_not_object(raw: bytes) -> None:
     assert reason(raw) == "not_object"

@@ -94,7 +94,8 @@ def test_no_file_is_written() -> None:
 def test_ends_and_first_words() -> None:
     assert without_end("SELECT ';' ; -- done\n;") == "SELECT ';'"
     assert first_word(" -- no\n (/* a */ (select 1))") == "SELECT"
-    assert first_word("") == ""
+    assert first_word("/* /* */ select -- */ drop table t") == "DROP"  # comments stand in comments
+    assert first_word("/* open select") == first_word("") == ""
 
 
 @pytest.mark.parametrize("text", ["", "it's", "a\\b", "\n\t\0", '한글`"', "\\x41 ''"])

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,45 @@ def test_a_full_disk_really(tmp_path: Path) -> None:
         open("/dev/full", "wb") as full,
     ):
         full.write(b"x" * 100_000)
+
+
+def test_an_existing_file_keeps_its_rights_and_a_link_leads_where_it_led(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.xlsx", tmp_path / "link.xlsx"
+    real.write_bytes(b"old")
+    real.chmod(0o604)
+    link.symlink_to(real)
+    with replacing(link) as file:
+        file.write(b"new")
+    assert (link.is_symlink(), real.read_bytes(), real.stat().st_mode & 0o777) == (True, b"new", 0o604)
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from exporter.atomic import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_process_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(b"old")
+    run = subprocess.run([sys.executable, "-c", _KILLED, str(path)], cwd=Path(__file__).parents[2])
+    assert run.returncode == -9
+    assert (names(tmp_path), path.read_bytes()) == (["a.xlsx"], b"old")
+
+
+def test_where_every_file_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE")
+    with replacing(tmp_path / "a.xlsx") as file:
+        file.write(b"x")
+        file.flush()
+        assert len(names(tmp_path)) == 1
+        assert names(tmp_path)[0].endswith(".part")
+    assert names(tmp_path) == ["a.xlsx"]
+    with pytest.raises(TypeError), replacing(tmp_path / "a.xlsx"):
+        raise TypeError
+    assert names(tmp_path) == ["a.xlsx"]

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from cli import output
-from journey.labels import Lang
+from exporter.days import said
+from journey.labels import Lang, width
 from sql.client import Table
 
 TABLE = Table(
@@ -37,7 +38,7 @@ def test_a_table_is_aligned_though_korean_letters_are_wide() -> None:
     "text, columns", [("abc", 3), ("한글", 4), ("é", 1), ("e\u0301", 1), ("\u200b", 0), ("ｱ", 1), ("日本", 4)]
 )
 def test_width(text: str, columns: int) -> None:
-    assert output.width(text) == columns
+    assert width(text) == columns
 
 
 def test_an_english_header() -> None:
@@ -95,4 +96,4 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
 
 def test_days_are_said_as_runs() -> None:
     days = [date(2026, 11, d) for d in (3, 1, 2, 7)]
-    assert output.days_said(days) == "2026-11-01 to 2026-11-03, 2026-11-07"
+    assert said(days) == "2026-11-01 to 2026-11-03, 2026-11-07"

@@ -67,6 +67,12 @@ def named(error: BaseException) -> TurnpathError:
     [
         (241, "DB::Exception: Memory limit (total) exceeded", Retry),
         (252, "DB::Exception: Too many parts (300)", Retry),
+        (243, "DB::Exception: Cannot reserve 1.00 MiB, not enough space", Retry),
+        (75, "DB::Exception: Cannot write to file, errno: 28, strerror: No space left on device", Retry),
+        (1001, "std::filesystem::filesystem_error: in create_directories: No space left on device", Retry),
+        (1001, "std::exception. Code: 1001, type: std::out_of_range, e.what() = map::at", ServerError),
+        (242, "DB::Exception: Table is in readonly mode", Retry),
+        (164, "DB::Exception: Cannot execute query in readonly mode", ServerError),
         (252, "DB::Exception: Too many partitions for single INSERT block (more than 100)", ServerError),
         (62, "DB::Exception: Syntax error", ServerError),
         (395, "DB::Exception: Value passed to 'throwIf' function is non-zero", ServerError),

@@ -6,6 +6,8 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer as StockConsumer
 from faust.transport.consumer import ThreadDelegateConsumer
@@ -136,6 +138,60 @@ def test_an_offset_whose_commit_failed_is_offered_again(consumer: Any) -> None:
     assert consumer._new_offset(A) == 10
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_what_the_broker_refused_is_not_taken_for_committed(consumer: Any, accepted: bool) -> None:
+    """Faust notes it all the same; a quiet partition would then never be committed."""
+    sent: list[Mapping[TP, int]] = []
+
+    async def commit(offsets: Mapping[TP, int]) -> bool:
+        sent.append(offsets)
+        return accepted
+
+    consumer._commit, consumer.assignment = commit, lambda: {A}
+    consumer._committed_offset[A] = 4
+    (only,) = handed_out(consumer, 9)
+    only.acked = True
+    consumer._acked[A].append(9)
+    assert await consumer.force_commit() is accepted
+    assert consumer.committed_offset(A) == (10 if accepted else 4)
+    consumer._acked[A].append(9)  # as Faust's timer finds it
+    await consumer.force_commit()
+    assert sent == [{A: 10}] * (1 if accepted else 2)
+
+
+async def test_a_partition_that_went_to_another_worker_is_not_committed(consumer: Any) -> None:
+    async def commit(offsets: Mapping[TP, int]) -> bool:
+        raise AssertionError(offsets)
+
+    consumer._commit, consumer.assignment = commit, lambda: {B}
+    assert await consumer._commit_offsets({A: 10}) is False
+    assert consumer.committed_offset(A) is None
+
+
+def test_how_long_the_broker_has_been_silent(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    polled = {A: 99_000}
+
+    def last_poll(tp: TP) -> int | None:
+        assert tp in polled
+        return polled[tp]
+
+    monkeypatch.setattr("stream.transport.time.time", lambda: 107.0)
+    assert consumer.silent_s(A) == float("inf")  # not started
+    consumer._thread._consumer = SimpleNamespace(last_poll_timestamp=last_poll)
+    assert consumer.silent_s(A) == 8.0
+    assert consumer.silent_s(B) == float("inf")  # not ours
+
+
+def test_a_coordinator_that_is_lost_is_noticed(consumer: Any) -> None:
+    assert consumer.knows_coordinator()  # before the start nothing is lost
+    coordinator = GroupCoordinator.__new__(GroupCoordinator)
+    consumer._thread._consumer = SimpleNamespace(_coordinator=coordinator)
+    coordinator.coordinator_id = 1
+    assert consumer.knows_coordinator()
+    coordinator.coordinator_id = None
+    assert not consumer.knows_coordinator()
+
+
 def test_what_faust_acks_because_it_skipped_it_is_not_committed(consumer: Any) -> None:
     (only,) = handed_out(consumer, 9)
     only.acked, only.tracked = True, False
@@ -224,6 +280,8 @@ def test_the_private_names_it_leans_on_are_there(consumer: Any) -> None:
     for name in ("_acked", "_acked_index", "_buffered_partitions", "_thread", "flow_active", "_active_partitions"):
         assert hasattr(consumer, name), name
     assert hasattr(driver.AIOKafkaConsumerThread, "seek_to_beginning")
+    assert callable(AIOKafkaConsumer.last_poll_timestamp)
+    assert callable(driver.Consumer._commit_offsets)
 
 
 @pytest.mark.parametrize("error", [AssertionError("Partition is not assigned"), ConsumerNotStarted("not yet")])

@@ -1,5 +1,6 @@
 """How the worker's process ends, where something went wrong that nobody else would notice."""
 
+import logging
 import os
 import subprocess
 import threading
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from journey.errors import BadSetting, Crash
+from cli.wiring import seldom
+from journey.errors import BadSetting
 from stack.parts import turnpath
 from stack.ports import free_port
 from stream import app
 from stream.agents import Writer
 from stream.batch import Output, Prepared
+from stream.outages import Outages
+from stream.ticks import TickSender
 
 
 class Ended(BaseException):
@@ -36,13 +40,14 @@ async def test_a_stop_that_hangs_ends_with_what_brought_it_about(
 
     monkeypatch.setattr(os, "_exit", leave)
     stopping = Flag()
-    await app._end_in_time(stopping)(SimpleNamespace(crashed=crashed))
+    ticks = TickSender("127.0.0.1:1", Outages(stopping), lambda _: None)
+    await app._end_in_time(stopping, ticks)(SimpleNamespace(crashed=crashed))
     assert stopping.is_set()
     assert ended.wait(10)
     assert codes == [code]
 
 
-async def test_a_tick_that_kafka_refuses_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_batch_does_not_expect_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only when the next batch comes by."""
     codes: list[int] = []
 
@@ -50,18 +55,15 @@ async def test_a_tick_that_kafka_refuses_ends_the_process_at_once(monkeypatch: p
         codes.append(code)
         raise Ended
 
-    async def refuse(*_: Any) -> None:
-        raise Crash("refused")
-
-    async def commit() -> bool:
-        return True
+    def fail(_: Prepared) -> None:
+        raise ValueError("nobody thought of this")
 
     monkeypatch.setattr(os, "_exit", leave)
-    faked: Any = SimpleNamespace(consumer_generation_id=None, consumer=SimpleNamespace(commit=commit))
-    batches: Any = SimpleNamespace(write=lambda prepared: None)
-    writer = Writer(faked, batches, lambda: 0, refuse, Flag())
+    faked: Any = SimpleNamespace(consumer_generation_id=None)
+    batches: Any = SimpleNamespace(write=fail)
+    writer = Writer(faked, batches, lambda: 0, lambda _: None, Flag())
     with pytest.raises(Ended):
-        await writer._write([], Prepared(Output(), {}, set(), {("chatbot.turns", 0): 0}, Flag()))
+        await writer._write([], Prepared(Output(), {}, set(), {}, Flag()))
     assert codes == [1]
 
 
@@ -76,3 +78,22 @@ def test_a_worker_without_a_broker_says_what_to_do(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_a_sentence() -> None:
     with pytest.raises(BadSetting, match="set TURNPATH_DATA"):
         app._folder(Path("/proc/nothing/faust"))
+
+
+def test_a_library_that_repeats_itself_is_heard_once(caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger("chatty.connection")
+    seldom("chatty")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            library.error("cannot connect")
+        library.error("something else")
+    assert [record.message for record in caplog.records] == ["cannot connect", "something else"]
+
+
+def test_after_a_while_it_is_heard_again(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = logging.getLogger("chatty.again")
+    seldom("chatty", seconds=300)
+    for now in (0.0, 299.0, 301.0):
+        monkeypatch.setattr("cli.wiring.time.monotonic", lambda now=now: now)
+        library.error("cannot connect")
+    assert len(caplog.records) == 2

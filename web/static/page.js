@@ -1,6 +1,7 @@
 // What the page shows: a bot, today (live) or a range of sealed days. The address says the same, so it can be kept.
 
 import * as chart from "./chart.js";
+import { save } from "./export.js";
 import { listen } from "./live.js";
 import * as table from "./table.js";
 import { both, clock, column, count, el, learn, move, sentence } from "./text.js";
@@ -43,6 +44,7 @@ const KOREAN = {
   usage: "이 기간은 볼 수 없습니다.",
   unreachable: "데이터베이스에 연결할 수 없습니다.",
   busy: "지금은 접속이 많습니다.",
+  output: "파일을 만들 공간이 없습니다.",
   lost: "서버에 연결할 수 없습니다.",
 };
 
@@ -254,6 +256,7 @@ async function begin() {
 
 $("controls").addEventListener("change", chosen);
 $("controls").addEventListener("submit", (event) => event.preventDefault());
+$("export").addEventListener("click", () => save($("export"), choice, refuse));
 // a bot that speaks for the first time shall be there to choose
 $("bot").addEventListener("focus", () => fillBots().then(() => { $("bot").value = JSON.stringify([choice.site, choice.bot]); }).catch(() => {}));
 loadChartLibrary().finally(begin);

@@ -1,4 +1,5 @@
-"""These tests are for any ClickHouse: TURNPATH_TEST_CLICKHOUSE=host:port names one, else the embedded one is started.
+"""These tests are for any ClickHouse: TURNPATH_TEST_CLICKHOUSE=host:port (and TURNPATH_TEST_CLICKHOUSE_HTTP=host:port,
+without which those of HTTP are skipped) name one, else the embedded one is started.
 
 Each has a database of its own.
 """
@@ -7,7 +8,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,27 @@ Connect = Callable[..., Client]
 class Endpoint:
     """The embedded endpoint as a process, on a free port."""
 
-    def __init__(self, data: Path, port: int = 0) -> None:
+    def __init__(
+        self, data: Path, port: int = 0, options: Sequence[str] = (), environment: dict[str, str] | None = None
+    ) -> None:
         command = [sys.executable, "-P", "-m", "sql.embedded", "--data", str(data), "--port", str(port)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=data.parent
+            [*command, "--http", "127.0.0.1:0", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=data.parent,
+            env={**os.environ, **(environment or {})},
         )
+        self.port = self.http_port = 0
 
     def ready(self) -> int:
         """Its port, once it answers."""
         assert self.process.stdout is not None
         words = self.process.stdout.readline().split()
         assert words, self.said()
-        return int(words[1])
+        self.port, self.http_port = int(words[1]), int(words[-1])
+        return self.port
 
     def said(self) -> str:
         """What it wrote to standard error until it ended."""
@@ -43,16 +53,31 @@ class Endpoint:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a ClickHouse, native protocol."""
+def clickhouse_addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """host:port of a ClickHouse, of its native protocol and of its HTTP."""
     if given := os.environ.get("TURNPATH_TEST_CLICKHOUSE"):
-        yield given
+        yield given, os.environ.get("TURNPATH_TEST_CLICKHOUSE_HTTP", "")
         return
     endpoint = Endpoint(tmp_path_factory.mktemp("embedded") / "data")
     try:
-        yield f"127.0.0.1:{endpoint.ready()}"
+        port = endpoint.ready()
+        yield f"127.0.0.1:{port}", f"127.0.0.1:{endpoint.http_port}"
     finally:
         assert endpoint.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def clickhouse_address(clickhouse_addresses: tuple[str, str]) -> str:
+    """host:port of a ClickHouse, native protocol."""
+    return clickhouse_addresses[0]
+
+
+@pytest.fixture(scope="session")
+def http_address(clickhouse_addresses: tuple[str, str]) -> str:
+    """host:port of the same ClickHouse, HTTP."""
+    if not clickhouse_addresses[1]:
+        pytest.skip("TURNPATH_TEST_CLICKHOUSE_HTTP is not set")
+    return clickhouse_addresses[1]
 
 
 @pytest.fixture

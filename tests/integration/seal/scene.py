@@ -27,8 +27,10 @@ def sealer(settings: Settings, now: int = FAR) -> Sealer:
     return Sealer(settings, lambda: now, lambda words: None)
 
 
-def made(client: Client, seed: str, rooms: int = 100, calendar: Calendar = SEOUL) -> tuple[RandomLog, Consumer]:
-    log = RandomLog(random.Random(seed), calendar, FIRST, 4, rooms)
+def made(
+    client: Client, seed: str, rooms: int = 100, calendar: Calendar = SEOUL, late: float = 0
+) -> tuple[RandomLog, Consumer]:
+    log = RandomLog(random.Random(seed), calendar, FIRST, 4, rooms, late)
     return log, Consumer(client, log)
 
 

@@ -4,8 +4,8 @@ The count knows nothing of the seal's ways: it folds every room from the log alo
 """
 
 import random
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from threading import Event as Flag
@@ -23,6 +23,7 @@ from sql.readback import Readback
 from sql.sink import Sink
 from stream.batch import Batches
 from stream.poll import Poll
+from stream.windows import Quiet
 from tests.unit.histories import BOTS, DAY, HOUR, Record, random_room
 
 SEAL_AT = time(0, 40)
@@ -33,10 +34,26 @@ PLACES: tuple[Place, ...] = ((TOPIC_LIVE, 0), (TOPIC_LIVE, 7), (TOPIC_IMPORT, 7)
 
 
 class RandomLog:
-    """Logs of some partitions about the days from `first` on: rooms that end, or nearly do, on each of them."""
+    """Logs of some partitions about the days from `first` on: rooms that end, or nearly do, on each of them.
 
-    def __init__(self, rng: random.Random, calendar: Calendar, first: date, days: int, rooms: int) -> None:
-        self.rng, self.calendar = rng, calendar
+    `late`: how likely an event is to be received days later, `late_rooms`: all of a room; `conflicts`: how likely an
+    event is to come once more with other content.
+    `sites`: whose rooms they are, `rooms` of each topic's partition between them."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        calendar: Calendar,
+        first: date,
+        days: int,
+        rooms: int,
+        late: float = 0,
+        late_rooms: float = 0,
+        conflicts: float = 0,
+        sites: Sequence[str] = SITES,
+    ) -> None:
+        self.rng, self.calendar, self.late, self.conflicts, self.sites = rng, calendar, late, conflicts, sites
+        self.late_rooms = late_rooms
         self.days = [first + timedelta(days=n) for n in range(days)]
         self.moments = [calendar.midnight(day) for day in self.days]
         self.moments += [calendar.cut_off(day, SEAL_AT) for day in self.days]
@@ -45,7 +62,7 @@ class RandomLog:
     def _log(self, place: Place, number: int, rooms: int) -> list[Record]:
         sent: list[tuple[int, RoomKey, Event]] = []
         for room in range(rooms):
-            key = RoomKey(self.rng.choice(SITES), f"r{number}-{room // 2}-{room % 2}")
+            key = RoomKey(self.rng.choice(self.sites), f"r{number}-{room // 2}-{room % 2}")
             sent += self._room(key)
         if place[0] == TOPIC_LIVE or self.rng.random() < 0.5:
             sent.sort(key=lambda item: item[0])
@@ -55,9 +72,10 @@ class RandomLog:
         rng = self.rng
         customer = f"customer {rng.randrange(30)}"
         if rng.random() < 0.5:  # most rooms of a real day: in order, at once, and soon over
+            late = rng.choice((DAY, 2 * DAY)) if self.late_rooms and rng.random() < self.late_rooms else 0
             for event in random_room(rng, self._opening(), longest=7):
                 told = replace(event, customer_id=customer, scenario_version=rng.choice(("v1", "v2")))
-                yield event.occurred_at + rng.randint(0, 3000), key, told
+                yield event.occurred_at + late + rng.randint(0, 3000), key, told
             return
         for event in random_room(rng, self._opening(), longest=7):
             if rng.random() < 0.06:
@@ -71,6 +89,8 @@ class RandomLog:
             yield received, key, told
             if rng.random() < 0.1:
                 yield received + rng.choice((0, 5, HOUR, DAY)), key, told
+            if self.conflicts and rng.random() < self.conflicts:
+                yield received + rng.choice((0, 5, HOUR, DAY)), key, replace(told, channel="other")
 
     def _opening(self) -> int:
         rng = self.rng
@@ -81,6 +101,8 @@ class RandomLog:
 
     def _received(self, at: int) -> int:
         rng = self.rng
+        if self.late and rng.random() < self.late:
+            return at + rng.choice((DAY, 2 * DAY, 3 * DAY))
         if rng.random() < 0.08:
             later = [moment for moment in self.moments if moment - 2 * DAY < at <= moment]
             return (rng.choice(later) if later else at) + rng.choice((-1, 0, 1))
@@ -129,6 +151,15 @@ class Consumer:
             while committed < needed or self.rng.random() < 0.3:
                 committed = self._poll(place, self.position[place] + self.rng.randint(1, 20))
 
+    def fall_silent(self) -> None:
+        """Time passes in every partition until the workers have closed all rooms."""
+        at = max(record.timestamp for records in self.log.records.values() for record in records) + 10 * DAY
+        for place, records in self.log.records.items():
+            records.append(Record(len(records), at, Tick(), None, b'{"type":"tick"}'))
+            self._poll(place, len(records))
+        ends = {place: len(records) for place, records in self.log.records.items()}
+        self.batches.write(self.batches.prepare([], Quiet(at, ends, look=True)))
+
     def _poll(self, place: Place, until: int) -> int:
         """Consume up to that offset; past the log's end it is a tick."""
         records = self.log.records[place]
@@ -167,10 +198,14 @@ def received(log: RandomLog, cut_off: int) -> dict[RoomKey, list[Entry]]:
     }
 
 
-def count(log: RandomLog, day: date, out_of_use: set[tuple[str, str]], elsewhere: set[RoomKey]) -> Truth:
-    """Edges: (site, bot, number, *edge, moves, rooms); nodes: (site, bot, number, step, dialog, moves, rooms); rooms:
+def count(
+    log: RandomLog, day: date, out_of_use: set[tuple[str, str]], elsewhere: set[RoomKey], as_of: int | None = None
+) -> Truth:
+    """What was received by `as_of` (None: the day's cut-off) makes of the day.
+
+    Edges: (site, bot, number, *edge, moves, rooms); nodes: (site, bot, number, step, dialog, moves, rooms); rooms:
     (site, bot, room_id, moves, customer, channel, version, ended_at, edge numbers, node numbers)."""
-    cut_off = log.calendar.cut_off(day, SEAL_AT)
+    cut_off = log.calendar.cut_off(day, SEAL_AT) if as_of is None else as_of
     rows: dict[tuple[str, str], list[tuple[RoomKey, Any, Row]]] = defaultdict(list)
     left_out = set()
     for key, entries in received(log, cut_off).items():
@@ -189,6 +224,23 @@ def count(log: RandomLog, day: date, out_of_use: set[tuple[str, str]], elsewhere
     for bot, came in rows.items():
         _count_bot(truth, bot, came)
     return truth
+
+
+def rooms_of(
+    log: RandomLog, day: date, out_of_use: set[tuple[str, str]], elsewhere: set[RoomKey], as_of: int
+) -> dict[RoomKey, Any]:
+    """What the day has of each room, as `count` does, by itself: its rows by bot, with how often each came."""
+    found: dict[RoomKey, Any] = {}
+    for key, entries in received(log, as_of).items():
+        folded = fold(entries, IDLE, as_of)
+        if folded is None or key in elsewhere or folded.room.ended_at is None:
+            continue
+        rows = [row for row in folded.rows if (key.site_id, row.bot_id) not in out_of_use]
+        if rows and log.calendar.day(folded.room.ended_at) == day:
+            last = {row.bot_id: (row.channel, row.scenario_version) for row in rows}
+            came = Counter((row.bot_id, _edge(row)) for row in rows)
+            found[key] = folded.room.customer_id, folded.room.ended_at, last, came
+    return found
 
 
 def _edge(row: Row) -> tuple[Any, ...]:
@@ -219,9 +271,9 @@ def random_bots(rng: random.Random, log: RandomLog) -> list[tuple[Any, ...]]:
     """Rows for `bots`: switched off and on about the cut-offs, not in the order of occurred_at."""
     cut_offs = [log.calendar.cut_off(day, SEAL_AT) for day in log.days]
     rows = []
-    for offset in range(rng.randint(0, 12)):
+    for offset in range(rng.randint(0, 6 * len(log.sites))):
         at = rng.choice(cut_offs) + rng.choice((-HOUR, -1, 0, 1, 60_000))
-        rows.append((rng.choice(SITES), rng.choice(BOTS), "name", rng.random() < 0.4, "", "", at, at, 0, offset))
+        rows.append((rng.choice(log.sites), rng.choice(BOTS), "name", rng.random() < 0.4, "", "", at, at, 0, offset))
     return rows
 
 
@@ -234,13 +286,13 @@ def out_of_use(bots: list[tuple[Any, ...]], cut_off: int) -> set[tuple[str, str]
     return {bot for bot, (_, _, in_use) in last.items() if not in_use}
 
 
-def published(client: Client, day: date, customers: Iterable[str]) -> Truth:
+def published(client: Client, day: date, customers: Iterable[str], sites: Sequence[str] = SITES) -> Truth:
     """The same of what `daily` has."""
     hashes = dict(
         client.rows(
             "SELECT reinterpretAsUInt128(sipHash128(site, name)) AS hash, name FROM ("
             "SELECT arrayJoin({sites:Array(String)}) AS site, arrayJoin({names:Array(String)}) AS name)",
-            {"sites": list(SITES), "names": list(customers)},
+            {"sites": list(sites), "names": list(customers)},
         )
     )
     head, at = "SELECT site_id, bot_id, ", {"day": day}

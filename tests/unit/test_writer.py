@@ -1,0 +1,110 @@
+"""Between the agent and the batches: how much is queued, and what is taken for the end of a log."""
+
+import asyncio
+from threading import Event as Flag
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from journey.calendar import Calendar
+from journey.events import TOPIC_LIVE
+from stream.agents import ENOUGH, ENOUGH_BYTES, SILENT_S, Writer
+from tests.unit.memory_tables import MemoryTables
+from tests.unit.test_delivery import worker
+
+HERE = TP(TOPIC_LIVE, 0)
+
+
+class Consumer:
+    """As far as the writer asks it."""
+
+    def __init__(self) -> None:
+        self.silence, self.coordinator = 0.0, True
+
+    def assignment(self) -> set[TP]:
+        return {HERE}
+
+    def log_end(self, tp: TP) -> int:
+        return 10
+
+    def committed_offset(self, tp: TP) -> int:
+        return 10
+
+    def silent_s(self, tp: TP) -> float:
+        return self.silence
+
+    def knows_coordinator(self) -> bool:
+        return self.coordinator
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    return Consumer()
+
+
+@pytest.fixture
+def writer(consumer: Consumer) -> Writer:
+    flow = SimpleNamespace(is_active=lambda: True)
+    app: Any = SimpleNamespace(consumer=consumer, consumer_generation_id=None, flow_control=flow, rebalancing=False)
+    batches = worker(MemoryTables(Calendar("UTC")), 100)
+    return Writer(app, batches, lambda: 0, lambda _: None, Flag())
+
+
+def poll(records: int, size: int) -> Any:
+    return SimpleNamespace(value=[SimpleNamespace(value=b"x" * size)] * records)
+
+
+@pytest.mark.parametrize(("records", "size"), [(ENOUGH, 1), (600, 65536), (1, ENOUGH_BYTES)])
+async def test_who_hands_over_waits_while_too_much_is_queued(writer: Writer, records: int, size: int) -> None:
+    await writer.put(poll(records, size))
+    more = asyncio.create_task(writer.put(poll(1, 1)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not more.done()
+    assert len(await writer._take()) == 1
+    await more
+    assert len(await writer._take()) == 1
+
+
+async def test_a_record_without_a_value_is_nothing_to_wait_for(writer: Writer) -> None:
+    await writer.put(SimpleNamespace(value=[SimpleNamespace(value=None)]))
+    await writer.put(poll(1, 1))
+    assert len(await writer._take()) == 2
+
+
+def test_a_broker_that_is_silent_does_not_say_where_the_log_ends(writer: Writer, consumer: Consumer) -> None:
+    assert writer._end_of(HERE) == 10
+    consumer.silence = SILENT_S + 1
+    assert writer._end_of(HERE) is None
+
+
+def test_the_broker_is_away_where_nothing_is_fetched_or_its_coordinator_is_lost(
+    writer: Writer, consumer: Consumer
+) -> None:
+    assert not writer._is_kafka_silent()
+    consumer.silence = SILENT_S + 1
+    assert writer._is_kafka_silent()
+    consumer.silence, consumer.coordinator = 0.0, False
+    assert writer._is_kafka_silent()
+
+
+def test_a_stream_that_stands_still_fetches_nothing_and_that_is_no_silence(writer: Writer, consumer: Consumer) -> None:
+    """ClickHouse is away, so nothing is asked of Kafka: Kafka is not to blame."""
+    consumer.silence = SILENT_S + 1
+    writer._health._turned_at -= 60
+    assert not writer._is_kafka_silent()
+
+
+def test_a_rebalance_that_does_not_end_is_said(writer: Writer) -> None:
+    since: dict[str, float] = {}
+    reasons = writer._batches.outages.reasons
+    writer._note(since, "rebalance", True, 30, "still dealing")
+    assert reasons() == []
+    since["rebalance"] -= 31
+    writer._note(since, "rebalance", True, 30, "still dealing")
+    assert reasons() == ["rebalance: for 0 s: still dealing"]
+    writer._note(since, "rebalance", False, 30, "still dealing")
+    assert reasons() == []
+    assert since == {}
