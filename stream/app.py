@@ -52,7 +52,10 @@ def make_app(settings: Settings, reading: Client, writing: Client, health: Healt
         broker_request_timeout=20.0,  # a broker that accepts and never answers is tried anew
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
-        broker_rebalance_timeout=60.0,
+        broker_rebalance_timeout=15.0,  # for as long the others wait for a member that was killed while it joined
+        # A broker that has just started may not know its topics yet: the leader then deals out nothing, and deals anew
+        # only when it has looked again.
+        consumer_metadata_max_age_ms=5_000,
         broker_commit_interval=1.0,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,  # with True and a sink that is away, SIGTERM never ends the worker

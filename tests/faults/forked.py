@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ def context() -> Any:
 
 
 def with_its_parent() -> None:
-    """Be killed by the kernel when the process that this was forked from is gone."""
+    """Be killed by the kernel when the process that this was forked from is gone; and let that go with the tests.
+
+    The forking process lives as long as anybody holds its pipe open, and hands it to each that it forks.
+    """
+    alive = getattr(forkserver, "_forkserver")._forkserver_alive_fd  # noqa: B009
+    if alive is not None:
+        os.close(alive)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
