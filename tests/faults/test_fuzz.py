@@ -26,7 +26,8 @@ from journey.fold import fold
 from settings import Settings
 from sql.client import Client
 from stack.parts import worker_part
-from tests.faults.fuzzed import Content, Feed, Reasons, read
+from tests.faults.fuzzed import Feed
+from tests.faults.second_reading import Content, Reasons, read
 from tests.waiting import until
 
 EVENTS = int(os.environ.get("TURNPATH_TEST_FUZZ_EVENTS", "4000"))

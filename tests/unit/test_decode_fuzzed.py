@@ -13,7 +13,8 @@ from msgspec.structs import astuple
 from journey.decode import decode
 from journey.errors import DeadLetter
 from journey.events import REASONS
-from tests.faults.fuzzed import MUTATIONS, Feed, Read, Sent, read
+from tests.faults.fuzzed import MUTATIONS, Feed, Sent
+from tests.faults.second_reading import Read, read
 
 NOW = 1_793_404_800_000
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "events.schema.json").read_text())
