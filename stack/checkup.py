@@ -153,7 +153,7 @@ def _clickhouse(url: str) -> Finding:
 
 
 def _tables(url: str) -> Finding:
-    made = {name for sql in MIGRATIONS.glob("*.sql") for name in re.findall(r"IF NOT EXISTS (\w+)", sql.read_text())}
+    made = {name for sql in MIGRATIONS.glob("*.sql") for name in re.findall(r"TABLE IF NOT EXISTS (\w+)", sql.read_text())}
     wanted = made | {view.stem for view in VIEWS.glob("*.sql")}
     with Client(url, connect_timeout_s=2, timeout_s=10) as client:
         there = {name for (name,) in client.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")}
@@ -176,7 +176,8 @@ def _freshness(url: str) -> Finding:
 
 def _seals(url: str) -> Finding:
     with Client(url, connect_timeout_s=2, timeout_s=10) as client:
-        day, sealed, rooms = client.rows("SELECT max(day), count(), argMax(rooms, (day, revision)) FROM seals")[0]
+        found = "SELECT max(day), count(), argMax(rooms, day) FROM daily WHERE kind = 'seal'"
+        day, sealed, rooms = client.rows(found)[0]
     if not sealed:
         return Finding(
             "seals", "warning", "no day is sealed yet", "the scheduler seals each night; `turnpath seal` now"
