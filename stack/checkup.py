@@ -153,7 +153,9 @@ def _clickhouse(url: str) -> Finding:
 
 
 def _tables(url: str) -> Finding:
-    made = {name for sql in MIGRATIONS.glob("*.sql") for name in re.findall(r"TABLE IF NOT EXISTS (\w+)", sql.read_text())}
+    made = {
+        name for sql in MIGRATIONS.glob("*.sql") for name in re.findall(r"TABLE IF NOT EXISTS (\w+)", sql.read_text())
+    }
     wanted = made | {view.stem for view in VIEWS.glob("*.sql")}
     with Client(url, connect_timeout_s=2, timeout_s=10) as client:
         there = {name for (name,) in client.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")}
