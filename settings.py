@@ -188,4 +188,9 @@ def _given(environ: dict[str, str]) -> dict[str, Any]:
 def _sentence(error: Any) -> str:
     name = str(error["loc"][0]).upper()
     said = str(error["msg"]).removeprefix("Value error, ")
-    return f"TURNPATH_{name} is {error.get('input')!r}: {said}"
+    return f"TURNPATH_{name} is {without_password(str(error.get('input')))!r}: {said}"
+
+
+def without_password(url: str) -> str:
+    """A URL as it may stand in a log or on a screen; other text stays as it is."""
+    return re.sub(r"(://[^/@:]*):[^@]*@", r"\1:***@", url)

@@ -14,7 +14,7 @@ import orjson
 import redis
 
 from journey.errors import Busy
-from settings import Settings
+from settings import Settings, without_password
 
 #: How long the lock outlives a holder that was killed, and how often a holder that lives renews it; seconds.
 _LIVES_S, _RENEWED_S = 30, 10
@@ -36,7 +36,8 @@ def lock(settings: Settings, now: Callable[[], int], said: Callable[[str], None]
             held = server.set(key, value, nx=True, px=_LIVES_S * 1000)
             holder = None if held else server.get(key)
         except redis.RedisError as error:
-            said(f"Redis at {settings.redis} does not answer ({error}): {what} without the lock, which does no harm")
+            where = without_password(settings.redis)
+            said(f"Redis at {where} does not answer ({error}): {what} without the lock, which does no harm")
             yield
             return
         if not held:

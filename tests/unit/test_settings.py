@@ -14,3 +14,12 @@ def test_nothing_is_kept_beyond_the_times_of_clickhouse(name: str) -> None:
     with pytest.raises(BadSetting, match=f"{name} is '36500d': keep at most 50 years: write 18250d or less"):
         load({name: "36500d"})
     assert load({name: "18250d"}).model_dump()[name.removeprefix("TURNPATH_").lower()] == timedelta(days=18_250)
+
+
+def test_no_password_stands_in_what_is_said_of_a_wrong_setting() -> None:
+    with pytest.raises(BadSetting) as wrong:
+        load({"TURNPATH_REDIS": "http://me:se:cr@et@127.0.0.1:6379/0", "TURNPATH_SMTP_URL": "ftp://me:secret@mail:25"})
+    said = str(wrong.value)
+    assert "secret" not in said
+    assert "cr@et" not in said
+    assert "me:***@" in said
