@@ -15,7 +15,7 @@ from broker.consumed import read_whole
 from journey.calendar import Calendar
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE, Entry, RoomKey
 from journey.fold import Folded, fold
-from journey.room import TIMEOUT_PART, Room, Row
+from journey.room import Room, Row
 from tests.faults.traffic import Meant
 
 Place = tuple[str, int]
@@ -58,9 +58,8 @@ class Model:
 
     `turns`: (room, seq) -> (topic, partition, offset, received_at, *Event); `moves`: (room, bot, day, seq, part) ->
     (customer, *Row); `rooms`: (room, day) -> (topic, partition, *ROOM); `letters`: (topic, partition, offset) ->
-    reason; `counts`: (topic, partition, day, site, bot, *edge) -> moves; `bots`: offset -> (name, in use); `times`: of
-    each partition, its time after each offset; `absent`: values sent that no log has; `unknown`: what a log has and
-    nobody sent.
+    reason; `bots`: offset -> (name, in use); `times`: of each partition, its time after each offset; `absent`: values
+    sent that no log has; `unknown`: what a log has and nobody sent.
     """
 
     calendar: Calendar
@@ -73,7 +72,6 @@ class Model:
     entries: dict[RoomKey, dict[int, Entry]] = field(default_factory=dict)
     places: dict[RoomKey, Place] = field(default_factory=dict)
     bots: dict[int, Bot] = field(default_factory=dict)
-    counts: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     repeats: int = 0
     ticks: int = 0
     absent: list[bytes] = field(default_factory=list)
@@ -110,8 +108,6 @@ class Model:
                 at = (key, row.bot_id, self.calendar.day(row.occurred_at), row.seq, row.part)
                 self.moves[at] = (done.room.customer_id, *astuple(row))
                 self._rows.append((key, done.room.customer_id, row))
-                if row.part != TIMEOUT_PART:
-                    self.counts[*place, at[2], key.site_id, row.bot_id, *edge_of(row)] += 1
             self.rooms[key, self.calendar.day(done.room.opened_at)] = (*place, *room_row(done.room))
 
     def folded(self, key: RoomKey, now: int, received_by: int | None = None) -> Folded | None:

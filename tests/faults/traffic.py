@@ -8,16 +8,15 @@ import heapq
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import count
-from typing import Any
 
 import orjson
 from msgspec.structs import replace
 
 from journey.calendar import Calendar
 from journey.events import MAX_BYTES, TOPIC_IMPORT, TOPIC_LIVE, Event, RoomKey
-from tests.unit.histories import BOTS, random_event
+from tests.unit.histories import BOTS, random_event, wire
 
 SITES = ("s", "t")
 
@@ -185,24 +184,6 @@ class Traffic:
 
     def _value(self, key: RoomKey, event: Event) -> bytes:
         return wire(key, event, f"글 {self.rng.getrandbits(40)}")
-
-
-def wire(key: RoomKey, event: Event, text: str) -> bytes:
-    """The event as it is on the wire; `text`: what the customer typed, where the input is text."""
-    value: dict[str, Any] = {
-        "type": event.type,
-        "site_id": key.site_id,
-        "room_id": key.room_id,
-        **{name: getattr(event, name) for name in ("bot_id", "customer_id", "seq")},
-        "occurred_at": datetime.fromtimestamp(event.occurred_at / 1000, UTC).isoformat(timespec="milliseconds"),
-        **{name: getattr(event, name) for name in ("channel", "category", "scenario_version")},
-    }
-    if event.type == "turn":
-        given = text if event.input_kind == "text" else event.input or None
-        value |= {"dialog": event.dialog, "input_kind": event.input_kind, "input": given, "error": event.error}
-    elif event.type == "room_closed":
-        value["closed_by"] = event.closed_by
-    return orjson.dumps(value)
 
 
 def history_clock(calendar: Calendar, last_day: date, days: int, seconds: float) -> Callable[[float], int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from journey.events import RoomKey
 from sql.client import Client
-from sql.sink import EVENT, Sink
+from sql.sink import EVENT
 from tests.faults.model import ROOM, Edge, Model, Node
 
 #: So many differences of a kind are named, the others counted.
@@ -71,8 +71,6 @@ def verify(client: Client, model: Model) -> Report:
     bots = client.rows("SELECT offset, name, in_use FROM bots FINAL")
     report.compare("bots", model.bots, {offset: (name, in_use) for offset, name, in_use in bots})
     _progress(client, model, report)
-    if hasattr(Sink, "edge_counts"):
-        _counts(client, model, report)
     _days(client, model, report)
     return report
 
@@ -132,13 +130,6 @@ def _progress(client: Client, model: Model, report: Report) -> None:
     report.compare("progress", {place: len(times) for place, times in model.times.items()}, last)
 
 
-def _counts(client: Client, model: Model, report: Report) -> None:
-    """The incremental counts: rows of parts 0 and 1, by partition, day and edge."""
-    columns = "topic, partition, day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog"
-    rows = client.rows(f"SELECT {columns}, moves FROM edge_counts FINAL WHERE moves != 0")
-    report.compare("edge_counts", model.counts, {row[:-1]: row[-1] for row in rows})
-
-
 # -- what people see ---------------------------------------------------------------------------------------------------
 def _days(client: Client, model: Model, report: Report) -> None:
     edges, nodes = model.live()
@@ -186,11 +177,6 @@ def _today(client: Client, edges: dict[Any, Edge], nodes: dict[Any, Node], repor
             f"SELECT step, dialog, move, message, next_step, next_dialog, moves FROM today_table({of})", given
         ):
             found["table", *head, *row[:6]] = row[6]
-    if hasattr(Sink, "edge_counts"):
-        for site in {key[1] for key in nodes}:
-            for row in client.rows("SELECT * FROM live_counts(site={site:String})", {"site": site}):
-                found["counts", before, site, *row[:7]] = row[7]
-        expected |= {("counts", *k): e.moves for k, e in edges.items()}
     expected |= {("node", *k): (n.inflow, n.inflow - n.fresh_out, n.carried) for k, n in nodes.items()}
     expected |= {("edge", *k): _edge(e) for k, e in edges.items()}
     expected |= {("table", *k): e.moves for k, e in edges.items() if k[5] != "start"}

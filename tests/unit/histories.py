@@ -2,8 +2,10 @@
 
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from msgspec.structs import replace as changed
 
 from journey.events import Entry, Event, RoomKey
@@ -103,3 +105,21 @@ def received(log: list[Record]) -> dict[RoomKey, dict[int, Entry]]:
             key, event = record.sent
             rooms.setdefault(key, {}).setdefault(event.seq, Entry(event, record.offset, record.timestamp))
     return rooms
+
+
+def wire(key: RoomKey, event: Event, text: str) -> bytes:
+    """The event as it is on the wire; `text`: what the customer typed, where the input is text."""
+    value: dict[str, Any] = {
+        "type": event.type,
+        "site_id": key.site_id,
+        "room_id": key.room_id,
+        **{name: getattr(event, name) for name in ("bot_id", "customer_id", "seq")},
+        "occurred_at": datetime.fromtimestamp(event.occurred_at / 1000, UTC).isoformat(timespec="milliseconds"),
+        **{name: getattr(event, name) for name in ("channel", "category", "scenario_version")},
+    }
+    if event.type == "turn":
+        given = text if event.input_kind == "text" else event.input or None
+        value |= {"dialog": event.dialog, "input_kind": event.input_kind, "input": given, "error": event.error}
+    elif event.type == "room_closed":
+        value["closed_by"] = event.closed_by
+    return orjson.dumps(value)

@@ -13,6 +13,7 @@ import pytest
 
 from cli.wiring import seldom
 from journey.errors import BadSetting
+from sql.client import Client
 from stack.parts import turnpath
 from stack.ports import free_port
 from stream import app
@@ -20,6 +21,7 @@ from stream.agents import Writer
 from stream.batch import Output, Prepared
 from stream.outages import Outages
 from stream.ticks import TickSender
+from tests.conftest import somewhere
 
 
 class Ended(BaseException):
@@ -97,3 +99,12 @@ def test_after_a_while_it_is_heard_again(caplog: pytest.LogCaptureFixture, monke
         monkeypatch.setattr("cli.wiring.time.monotonic", lambda now=now: now)
         library.error("cannot connect")
     assert len(caplog.records) == 2
+
+
+def test_a_group_that_was_dealt_nothing_is_dealt_anew_soon(tmp_path: Path) -> None:
+    """A broker that has just started may not know its topics; Kafka's own pace of looking again is five minutes."""
+    settings = somewhere(tmp_path)
+    with Client(settings.clickhouse) as one, Client(settings.clickhouse) as other:
+        made = app.make_app(settings, one, other)
+    assert made.conf.consumer_metadata_max_age_ms <= 10_000
+    assert made.conf.broker_rebalance_timeout <= 15

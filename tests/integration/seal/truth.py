@@ -7,11 +7,10 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from threading import Event as Flag
 from typing import Any
 
-import orjson
 from msgspec.structs import replace
 
 from journey.calendar import Calendar
@@ -24,7 +23,7 @@ from sql.sink import Sink
 from stream.batch import Batches
 from stream.poll import Poll
 from stream.windows import Quiet
-from tests.unit.histories import BOTS, DAY, HOUR, Record, random_room
+from tests.unit.histories import BOTS, DAY, HOUR, Record, random_room, wire
 
 SEAL_AT = time(0, 40)
 WAIT, IDLE = 30_000, DAY
@@ -113,20 +112,8 @@ class RandomLog:
 
 def record(offset: int, received_at: int, key: RoomKey, event: Event) -> Record:
     """The record of an event, as a producer would have sent it."""
-    value: dict[str, Any] = {
-        "type": event.type,
-        "site_id": key.site_id,
-        "room_id": key.room_id,
-        **{name: getattr(event, name) for name in ("bot_id", "customer_id", "seq")},
-        "occurred_at": datetime.fromtimestamp(event.occurred_at / 1000, UTC).isoformat(timespec="milliseconds"),
-        **{name: getattr(event, name) for name in ("channel", "category", "scenario_version")},
-    }
-    if event.type == "turn":
-        given = "what the customer wrote" if event.input_kind == "text" else event.input or None
-        value |= {"dialog": event.dialog, "input_kind": event.input_kind, "input": given, "error": event.error}
-    elif event.type == "room_closed":
-        value["closed_by"] = event.closed_by
-    return Record(offset, received_at, (key, event), key.room_id.encode(), orjson.dumps(value))
+    value = wire(key, event, "what the customer wrote")
+    return Record(offset, received_at, (key, event), key.room_id.encode(), value)
 
 
 class Consumer:
