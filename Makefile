@@ -20,7 +20,7 @@ test-office:  ## Open workbooks with LibreOffice (installed first if missing), c
 	@scripts/setup.sh office
 	.venv/bin/pytest tests/office $(ARGS)
 
-test-clients: setup  ## Have ClickHouse's official clients for Go, Java and Python ask the endpoint (fetches what is missing)
+test-clients: setup  ## Have ClickHouse's official clients ask the endpoint, and Prometheus judge the rules (fetches what is missing)
 	@scripts/clients.sh $(ARGS)
 
 lint: setup  ## Check style and types

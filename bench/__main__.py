@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-MEASUREMENTS = ("bench.ingest", "bench.latency", "bench.export", "bench.seal")
+MEASUREMENTS = ("bench.ingest", "bench.latency", "bench.today", "bench.rooms_now", "bench.export", "bench.seal")
 
 if __name__ == "__main__":
     for name in MEASUREMENTS:

@@ -4,6 +4,8 @@ Rooms open all through the day and an hour into the next; each is a start, some 
 are as uneven as in a scenario: a few edges have most of the moves.
 """
 
+from collections.abc import Sequence
+
 from sql.client import Client
 
 #: Rows of `moves` of a room, on average.
@@ -15,7 +17,8 @@ _AT_ONCE = 100_000
 # rooms are numbered in the order of time: the first opens 20 minutes before the day, the last at 00:41 after it
 _ROOM = """
     SELECT number AS i, i + {begin:Int64} AS r, cityHash64(r) AS h, toUInt16(3 + h % 8) AS length,
-        ['mall', 'bank', 'travel'][1 + r % 25 % 3] AS site, concat('bot-', toString(r % 25)) AS bot,
+        {sites:Array(String)} AS sites, sites[1 + r % 25 % length(sites)] AS site,
+        concat('bot-', toString(r % 25)) AS bot,
         concat('room-', toString(sipHash64(r))) AS room, concat('customer-', toString(h % {customers:UInt64})) AS who,
         toDateTime64(({begin:Int64} + intDiv(i * 90060000, {rooms:UInt64})) / 1000, 3, 'UTC') AS opened,
         opened + (length - 1) * 20 AS ended,
@@ -33,7 +36,7 @@ _ROW = f"""
 _MOVES = f"""
     INSERT INTO moves (site_id, bot_id, room_id, customer_id, seq, part, version, is_deleted, occurred_at, entered_at,
         received_at, step, dialog, move, message, next_step, next_dialog, channel, category, scenario_version)
-    SELECT site, bot, room, who, n + 1, 0, 2 * (n + 1), 0, at, at, at + 0.5,
+    SELECT site, bot, room, who, n + 1, 0, 2 * (n + 1), 0, at, if(n = 0, at, at - 20), at + 0.5,
         n, if(n = 0, '', here), multiIf(n = 0, 'start', last, 'bot_end', 'next_step'),
         multiIf(n = 0, '', last, closed, concat('선택 ', toString(q))), if(last, 0, n + 1), if(last, '', there),
         ['kakao', 'web', 'app'][1 + h % 3], '', '2026-11'
@@ -58,16 +61,17 @@ _ROOMS = f"""
 """
 
 
-def make_day(client: Client, begin: int, moves: int) -> None:
-    """Fill the tables with a day that begins at `begin` (ms) and has about so many moves."""
+def make_day(client: Client, begin: int, moves: int, sites: Sequence[str] = ("mall", "bank", "travel")) -> None:
+    """Fill the tables with a day that begins at `begin` (ms) and has about so many moves, of 25 bots of these sites."""
     rooms = round(moves / LENGTH * 90_060 / 86_400)
     for first in range(0, rooms, _AT_ONCE):
-        given = {
+        given: dict[str, int | list[str]] = {
             "first": first,
             "count": min(_AT_ONCE, rooms - first),
             "rooms": rooms,
             "customers": max(1, rooms * 2 // 3),
             "begin": begin - 1_200_000,
+            "sites": list(sites),
         }
         for sql in (_TURNS, _MOVES, _ROOMS):
             client.run(sql, given)

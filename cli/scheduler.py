@@ -14,6 +14,7 @@ from metrics.serve import Server
 from scheduler.clock import SystemClock
 from scheduler.exports import ExportLoop, JobFile, locks
 from scheduler.loop import Scheduler
+from scheduler.watch import Watch
 from settings import Settings, load
 
 #: How long an export that is being sent may take to end when the scheduler is told to.
@@ -35,11 +36,14 @@ def command() -> None:
     # Out of whatever it waits for; a seal drops what it built on its way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     scheduler = Scheduler(settings, clock)
+    watch = Watch(settings, clock.now)
+    threading.Thread(target=watch.run, args=(threading.Event().wait,), name="watch", daemon=True).start()
     with _exports(settings, clock) as exports:
         parts = [part for part in (scheduler, exports) if part]
         server = Server(
             settings.scheduler_http,
             lambda: [reason for part in parts for reason in part.reasons()],
+            part="scheduler",
             setting="TURNPATH_SCHEDULER_HTTP",
         )
         try:

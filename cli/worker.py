@@ -32,7 +32,8 @@ def command() -> None:
     wiring.seldom("aiokafka")  # of a broker that is away it has 50 lines a second to say; we say it once
     settings = configuration.load()
     state = health.Health()
-    server = Server(settings.worker_http, state.reasons, setting="TURNPATH_WORKER_HTTP", tries=_WORKERS)
+    setting = "TURNPATH_WORKER_HTTP"
+    server = Server(settings.worker_http, state.reasons, part="worker", setting=setting, tries=_WORKERS)
     # Faust says what is missing in a traceback, and waits for ever where a topic is not there
     asyncio.run(needed(settings.kafka, dict.fromkeys(agents.TOPICS)))
     structlog.get_logger().info("worker starts", metrics=f"http://{server.address}/metrics")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from exporter import metrics
 from exporter.delivery import folder, url
 from exporter.delivery.letter import letter
 from exporter.delivery.smtp import MailServer, send
@@ -26,6 +27,10 @@ class Post:
 
     def deliver(self, run: Run, made: Made, past: Past) -> tuple[str, ...]:
         """Bring the files of the run there; to whom they were mailed."""
+        with metrics.delivering(type(run.job.destination).__name__.lower()):
+            return self._bring(run, made, past)
+
+    def _bring(self, run: Run, made: Made, past: Past) -> tuple[str, ...]:
         match run.job.destination:
             case Folder(path):
                 for file in made.files:

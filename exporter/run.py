@@ -183,6 +183,7 @@ def _count(attempt: Attempt) -> None:
     said = {"job": attempt.job, "run": attempt.slot, "attempt": attempt.attempt, "destination": attempt.destination}
     if attempt.state == "done":
         metrics.LAST_DONE.labels(attempt.job).set(attempt.at / 1000)
+        metrics.ROWS.labels(attempt.job).inc(attempt.rows)
         metrics.BYTES.labels(attempt.job).inc(attempt.bytes)
         log.info("exported", **said, files=attempt.files, rows=attempt.rows, bytes=attempt.bytes)
     else:

@@ -61,9 +61,10 @@ class NotSealed(TurnpathError):
 
 
 class SealFailed(TurnpathError):
-    """A seal or its balance failed; nothing was published."""
+    """A seal or its balance failed; nothing was published. `step`: in which step of it, as seal.metrics names them."""
 
     exit_code = 7
+    step = ""
 
 
 class OutputFailed(TurnpathError):

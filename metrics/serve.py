@@ -11,7 +11,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 
 import orjson
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Gauge
 from prometheus_client.exposition import choose_encoder
 
 from journey.errors import BadSetting
@@ -19,19 +19,25 @@ from journey.errors import BadSetting
 #: Asked at each request to /health: why the part is not well, a sentence each; nothing where it is.
 Health = Callable[[], Sequence[str]]
 
+#: What /health says, so that an alarm can wait until it lasts.
+REASONS = Gauge("turnpath_health_reasons", "What /health complains of; 0 where all is well.", ["part"])
+
 _SECONDS = 10.0
 
 
 class Server:
     """Answers from its start until `close`, or the process's end. `address`: where it listens, host:port."""
 
-    def __init__(self, address: str, health: Health, *, setting: str, tries: int = 1) -> None:
+    def __init__(self, address: str, health: Health, *, part: str, setting: str, tries: int = 1) -> None:
         """Listen at `address`, or where somebody else does, at one of the `tries` - 1 ports after it.
+
+        `part`: worker, scheduler …
 
         Raises BadSetting, naming `setting`, where none is free or the address is not this machine's.
         """
         self._server = _bound(address, health, setting, tries)
         host, port = self._server.server_address[:2]
+        REASONS.labels(part).set_function(lambda: len(health()))
         self.address = f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
         Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 

@@ -10,6 +10,7 @@ from exporter import metrics
 from exporter.jobs import Job, load
 from exporter.run import Lock
 from journey.errors import BadSetting, Retry
+from scheduler.metrics import LAST_LOOP, TURNS
 from seal.lock import lock
 from settings import Settings
 
@@ -62,6 +63,7 @@ class JobFile:
         return found.st_mtime_ns, found.st_size
 
     def _show(self) -> None:
+        metrics.expect(job.name for job in self.jobs)
         metrics.JOBS.set(len(self.jobs))
         metrics.FILE_OK.set(not self.wrong)
 
@@ -85,13 +87,16 @@ class ExportLoop:
     def turn(self) -> None:
         """Make what is due."""
         self._file.read_again()
+        LAST_LOOP.labels("exports").set_to_current_time()
         try:
             self._exports.turn(self._file.jobs)
         except Exception as error:
             self._pause_s, self.trouble = min(2 * self._pause_s, LONGEST_PAUSE_S), f"exports: {error}"
+            TURNS.labels("exports", "failed").inc()
             expected = isinstance(error, Retry)
             log.error("exports_failed", said=str(error), again_in_s=self._pause_s, exc_info=not expected)
             return
+        TURNS.labels("exports", "done").inc()
         self._pause_s, self.trouble = LOOKS_S, ""
 
     def reasons(self) -> list[str]:

@@ -8,6 +8,7 @@ import structlog
 from journey.calendar import Calendar
 from journey.errors import Busy, Retry, SealFailed
 from scheduler.clock import Clock
+from scheduler.metrics import LAST_LOOP, TURNS
 from seal import metrics
 from seal.due import next_cut_off
 from seal.publish import Seal
@@ -52,6 +53,7 @@ class Scheduler:
         until = self._clock.now()
         while go_on():
             now = self._clock.now()
+            LAST_LOOP.labels("seal").set(now / 1000)
             if now >= until:
                 until = self.turn()
             else:
@@ -64,13 +66,16 @@ class Scheduler:
             for seal in self._sealer.seal_due(live_only=True):
                 _log(seal)
         except Busy as busy:
+            TURNS.labels("seal", "busy").inc()
             log.info("seal_busy", said=str(busy), again_in_s=FIRST_PAUSE_S)
             return now + round(FIRST_PAUSE_S * 1000)
         except (SealFailed, Retry) as failure:
             self._trouble = f"seal: {failure}"
-            metrics.SEALS.labels("failed").inc()
+            TURNS.labels("seal", "failed").inc()
+            metrics.failed(failure)
             return now + self._back_off(failure)
         self._pause_s, self._trouble = FIRST_PAUSE_S, ""
+        TURNS.labels("seal", "done").inc()
         # From before the seals: a cut-off that passed while they went on is due at once.
         return next_cut_off(self._calendar, self._seal_at, now)
 
@@ -83,8 +88,6 @@ class Scheduler:
 def _log(seal: Seal) -> None:
     if seal.is_new:
         metrics.SEALS.labels("sealed").inc()
-        metrics.LAST_SEALED.set_to_current_time()
-        metrics.ROOMS.set(seal.rooms)
     log.info(
         "sealed" if seal.is_new else "sealed_already",
         day=str(seal.day),

@@ -3,6 +3,7 @@
 from journey.balance import WAYS_OUT
 from journey.errors import SealFailed
 from seal.day import Day
+from seal.metrics import step
 from seal.stage import Stage
 from sql.client import Client
 
@@ -28,6 +29,7 @@ _IMBALANCE = (
 )
 
 
+@step("check")
 def check(client: Client, stage: Stage, day: Day) -> None:
     """The counts are of the moves they came from, and every (step, dialog) is left as often as it is entered."""
     _check_keys(client, stage)
@@ -37,7 +39,7 @@ def check(client: Client, stage: Stage, day: Day) -> None:
 
 def _check_keys(client: Client, stage: Stage) -> None:
     """Edges are matched by 64 bits of hash: once in a thousand million days two have the same."""
-    if client.rows(f"SELECT count() FROM (SELECT key FROM {stage.edges} GROUP BY key HAVING count() > 1)")[0][0]:
+    if client.rows(f"SELECT count() FROM (SELECT match FROM {stage.edges} GROUP BY match HAVING count() > 1)")[0][0]:
         raise SealFailed("two edges of the day have the same hash: nothing was published; please report it")
 
 

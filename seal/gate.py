@@ -8,6 +8,7 @@ from datetime import timedelta
 from broker.consumed import behind, needed, reaches
 from journey.errors import SealFailed
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE
+from seal.metrics import step
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
@@ -15,6 +16,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 Reached = list[tuple[str, int, int]]
 
 
+@step("wait")
 def await_consumed(kafka: str, cut_off: int, wait: timedelta, said: Callable[[str], None]) -> Reached:
     """Wait until the workers have consumed all that was received by the cut-off (ms), which has passed.
 

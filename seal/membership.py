@@ -13,6 +13,7 @@ why `rooms` is read first, in one query, then `turns`; and `turns` again once al
 
 from journey.errors import SealFailed
 from seal.day import Day
+from seal.metrics import step
 from seal.stage import Stage
 from sql.client import Client
 
@@ -34,13 +35,13 @@ _AFTER = (
 )
 
 
+@step("mark")
 def mark_rooms(client: Client, stage: Stage, day: Day, *, stay_elsewhere: bool = True) -> None:
     """Fill `marks` with all rooms that are in or may be in, those to be folded anew not folded yet.
 
     `stay_elsewhere`: not those that another day's published seal has.
     """
     _mark_ended(client, stage, day)
-    _mark_changed(client, stage, day)
     _mark_gone_on(client, stage, day)
     if stay_elsewhere:
         _mark_elsewhere(client, stage, day)
@@ -64,26 +65,20 @@ def _mark_ended(client: Client, stage: Stage, day: Day) -> None:
     )
 
 
-def _mark_changed(client: Client, stage: Stage, day: Day) -> None:
-    """Rooms that ended on the day by what `rooms` says, but not without what was received after the cut-off."""
-    client.run(
-        f"INSERT INTO {stage.marks} (site_id, room_id, room, mark) SELECT DISTINCT site_id, room_id, room, '{REFOLD}' "
-        f"{_AFTER} AND room IN (SELECT room FROM {stage.marks} WHERE mark = '{STANDS}')",
-        day.parameters(),
-    )
-
-
 def _mark_gone_on(client: Client, stage: Stage, day: Day) -> None:
-    """Rooms that received something after the cut-off, and something before it by which they may have ended."""
+    """Rooms that received something after the cut-off: those that ended on the day by what `rooms` says, and those that
+    received something before it, too, by which they may have ended."""
     parameters = day.parameters()
     goes = 1 + int(client.rows(f"SELECT count() {_AFTER}", parameters)[0][0]) // _AT_ONCE
     for go in range(goes):
+        after = f"SELECT room {_AFTER} AND room % {goes} = {go}"
         client.run(
             f"INSERT INTO {stage.marks} (site_id, room_id, room, mark) "
-            f"SELECT DISTINCT site_id, room_id, room, '{REFOLD}' FROM turns "
-            "WHERE day >= {first_received_day:Date} "
+            f"SELECT DISTINCT site_id, room_id, room, '{REFOLD}' FROM ("
+            f"SELECT site_id, room_id, room FROM {stage.marks} WHERE mark = '{STANDS}' AND room IN ({after}) "
+            "UNION ALL SELECT site_id, room_id, room FROM turns WHERE day >= {first_received_day:Date} "
             "AND toUnixTimestamp64Milli(received_at) BETWEEN {first_received:Int64} AND {cut_off:Int64} "
-            f"AND (site_id, room) IN (SELECT site_id, room {_AFTER} AND room % {goes} = {go})",
+            f"AND room IN ({after}))",
             parameters,
         )
 
@@ -109,15 +104,18 @@ def first_day(stage: Stage) -> str:
     return f"least({{first_moves_day:Date}}, coalesce(({found}), {{first_moves_day:Date}}))"
 
 
+@step("settle")
 def settle(client: Client, stage: Stage) -> None:
-    """Fill `rooms` from `marks`, once those to be folded anew have been."""
+    """Say which of `marks` are in, once those to be folded anew have been."""
     client.run(
-        f"INSERT INTO {stage.rooms} SELECT room_id, room, customer, ended_at, is_early, mark = '{FOLDED}' "
-        f"FROM {stage.marks} "
-        f"WHERE mark = '{FOLDED}' OR mark = '{STANDS}' "
+        f"CREATE VIEW {stage.rooms} AS SELECT room_id, room, customer, ended_at, is_early, mark = '{FOLDED}' AS "
+        f"is_folded_anew FROM {stage.marks} WHERE mark = '{FOLDED}' OR mark = '{STANDS}' "
         f"AND room NOT IN (SELECT room FROM {stage.marks} WHERE mark IN ('{REFOLD}', '{ELSEWHERE}'))"
     )
-    twice = client.rows(f"SELECT any(room_id) FROM {stage.rooms} GROUP BY room HAVING count() > 1 LIMIT 3")
+    twice = client.rows(
+        f"SELECT DISTINCT room_id FROM {stage.rooms} "
+        f"WHERE room IN (SELECT room FROM {stage.rooms} GROUP BY room HAVING count() > 1) ORDER BY room_id LIMIT 3"
+    )
     if twice:
         names = ", ".join(name for (name,) in twice)
         raise SealFailed(f"`rooms` has more than one row of a room ({names}): its versions do not replace each other")
@@ -129,7 +127,7 @@ def settle(client: Client, stage: Stage) -> None:
 def disturbed(client: Client, stage: Stage, day: Day) -> int:
     """How many rooms, taken as they stood in `moves`, have heard of something later than the cut-off meanwhile."""
     rows = client.rows(
-        f"SELECT uniqExact(room) {_AFTER} AND room IN (SELECT room FROM {stage.rooms} WHERE NOT is_folded_anew)",
+        f"SELECT uniqExact(room) {_AFTER} AND room IN {stage.standing}",
         day.parameters(),
     )
     return int(rows[0][0])

@@ -5,6 +5,7 @@ from datetime import date
 
 from seal.day import Day
 from seal.gate import Reached
+from seal.metrics import step
 from seal.stage import Stage
 from sql.client import Client
 
@@ -61,6 +62,7 @@ def bots_left_out(client: Client, day: date) -> list[str]:
     return list(rows[0][0]) if rows else []
 
 
+@step("summarize")
 def summarize(client: Client, stage: Stage, day: Day, revision: int, reason: str = "") -> Seal:
     """The figures and the checksum of what lies in the stage."""
     rooms, moves, checksum, _ = summary(client, stage.daily, day.day)
@@ -73,6 +75,7 @@ def summary(client: Client, daily: str, day: date) -> tuple[int, int, str, int]:
     return rooms, moves, checksum, whole
 
 
+@step("publish")
 def publish(
     client: Client, stage: Stage, day: Day, seal: Seal, reached: Reached, left_out: list[str], sealed_at: int
 ) -> None:

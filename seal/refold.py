@@ -10,6 +10,7 @@ from journey.events import Entry, Event, RoomKey
 from journey.fold import Folded, fold
 from seal.day import Day
 from seal.membership import ELSEWHERE, FOLDED, REFOLD, first_day
+from seal.metrics import step
 from seal.stage import Stage
 from sql.client import Client
 from sql.sink import EVENT, MOVES
@@ -30,6 +31,7 @@ _AT_ONCE = 5_000
 Anew = tuple[RoomKey, Folded]
 
 
+@step("refold")
 def refold(reader: Client, writer: Client, stage: Stage, day: Day, said: Callable[[int], None]) -> None:
     """Fold the marked rooms; those that are in get their rows into the stage. `said`: called with how many were done.
 

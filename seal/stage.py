@@ -30,6 +30,8 @@ def connection(settings: Settings) -> Client:
             "max_bytes_before_external_group_by": most // 3,
             "max_bytes_before_external_sort": most // 3,
             "max_bytes_before_external_join": most // 3,
+            # every row of the joins here finds its like: to look beforehand whether it does costs a tenth of the build
+            "enable_join_runtime_filters": 0,
         },
     )
 
@@ -37,9 +39,10 @@ def connection(settings: Settings) -> Client:
 class Stage:
     """The names of a seal's own tables.
 
-    `daily`: what will be published. `marks`: rooms looked at, with what to do with them (seal.membership). `rooms`: the
-    day's rooms; of those not folded anew `standing` is the set, and `early` that of those with rows of the day before.
-    `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges, numbered.
+    `daily`: what will be published. `marks`: rooms looked at, with what to do with them (seal.membership). `rooms`: a
+    view of them, the day's rooms; of those not folded anew `standing` is the set, and `early` that of those with rows
+    of the day before. `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges,
+    numbered.
     """
 
     def __init__(self, name: str) -> None:
@@ -60,8 +63,7 @@ class Stage:
         client.run(f"CREATE TABLE {self.daily} AS daily")
         # Not of moves' engine: its time to live would take the rows of old days away.
         client.run(f"CREATE TABLE {self.moves} AS moves ENGINE = MergeTree ORDER BY (site_id, bot_id, room)")
-        for name, columns in ((self.marks, _MARKS), (self.rooms, _ROOMS)):
-            client.run(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY tuple()")
+        client.run(f"CREATE TABLE {self.marks} ({_MARKS}) ENGINE = MergeTree ORDER BY tuple()")
         bots = "site_id LowCardinality(String), bot_id LowCardinality(String)"
         for name, columns in ((self.bots, bots), (self.edges, _EDGES)):
             client.run(f"CREATE TABLE {name} ({columns}) ENGINE = Memory")
@@ -84,18 +86,12 @@ _MARKS = """
     is_early Bool,
     mark LowCardinality(String)
 """
-_ROOMS = """
-    room_id String,
-    room UInt128,
-    customer UInt128,
-    ended_at DateTime64(3, 'UTC'),
-    is_early Bool,
-    is_folded_anew Bool
-"""
-# key: what a row of `moves` is matched by; place: number and node in one, so that one look-up brings both
+# bot: its number among the day's; match: what a row of `moves` is matched by; key: what a room's digest is made of;
+# place: number and node in one, so that a room has one array of both
 _EDGES = """
     site_id LowCardinality(String),
     bot_id LowCardinality(String),
+    bot UInt32,
     number UInt32,
     node UInt32,
     step UInt16,
@@ -106,6 +102,7 @@ _EDGES = """
     next_dialog LowCardinality(String),
     moves UInt64,
     key UInt64,
+    match UInt64,
     place UInt64 DEFAULT bitOr(bitShiftLeft(toUInt64(number), 32), toUInt64(node))
 """
 

@@ -81,6 +81,11 @@ def day_edges(client: Client, site: str, bot: str, day: date) -> Table:
     return _view(client, "day_edges", site=site, bot=bot, day=day)
 
 
+def live_counts(client: Client, site: str) -> Table:
+    """Today's moves of each bot by edge, from the incremental counts."""
+    return _view(client, "live_counts", site=site)
+
+
 def rooms_now(client: Client, site: str) -> Table:
     """How many rooms of each bot are in which status now, and for how long."""
     return _view(client, "rooms_now", site=site)

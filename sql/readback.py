@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from journey.events import Entry, Event, RoomKey
 from sql.client import Client, Value
-from sql.sink import EVENT
+from sql.sink import EDGE_COUNTS, EVENT
 
 _ASKED = "SELECT arrayJoin(arrayZip({sites:Array(String)}, {rooms:Array(String)})) AS pair"
 _HASHES = f"SELECT pair.1, reinterpretAsUInt128(sipHash128(pair.1, pair.2)) FROM ({_ASKED})"
@@ -33,6 +35,11 @@ _SILENT = (
     "AND last_at > fromUnixTimestamp64Milli({since:Int64}) AND last_at <= fromUnixTimestamp64Milli({bound:Int64})) "
     "AND phase != 'closed' AND last_at <= fromUnixTimestamp64Milli({bound:Int64}) "
     "ORDER BY rooms.last_at LIMIT {most:UInt32} BY topic, partition"
+)
+
+_COUNTS = (
+    f"SELECT {', '.join(EDGE_COUNTS)} FROM edge_counts FINAL WHERE (topic, partition, day) IN "
+    "(SELECT arrayJoin(arrayZip({topics:Array(String)}, {partitions:Array(UInt16)}, {days:Array(Date)})))"
 )
 
 #: Rooms a query: its parameters travel as text.
@@ -92,6 +99,16 @@ class Readback:
         """
         rows = self._client.rows(_SILENT, {"since": since, "bound": bound, "most": most})
         return [Silent(RoomKey(row[0], row[1]), *row[2:]) for row in rows]
+
+    def counts(self, asked: Iterable[tuple[tuple[str, int], date]]) -> list[tuple[Any, ...]]:
+        """All that `edge_counts` has of these partitions' days: tuples as sql.sink.EDGE_COUNTS names them."""
+        places = list(asked)
+        params: dict[str, list[Value]] = {
+            "topics": [topic for (topic, _), _ in places],
+            "partitions": [partition for (_, partition), _ in places],
+            "days": [day for _, day in places],
+        }
+        return self._client.rows(_COUNTS, params)
 
     def partition_time(self, topic: str, partition: int, offset: int) -> int:
         """The partition's time (ms) when it had been consumed up to `offset`: 0 before the first record."""

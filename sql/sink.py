@@ -22,6 +22,10 @@ ROOMS = (
     "opened_at", "last_at", "entered_at", "ended_at", "closed_by", "phase", "phase_since", "ended_from",
     "step", "dialog", "turns", "errors", "gaps", "last_received_at", "first_at",
 )  # fmt: skip
+EDGE_COUNTS = (
+    "topic", "partition", "day", "site_id", "bot_id", "step", "dialog", "move", "message", "next_step", "next_dialog",
+    "moves", "upto",
+)  # fmt: skip
 BOTS = (
     "site_id", "bot_id", "name", "in_use", "channel", "category", "occurred_at", "received_at", "partition", "offset",
 )  # fmt: skip
@@ -46,6 +50,9 @@ class Sink:
 
     def rooms(self, rows: Rows) -> None:
         self._insert("rooms", ROOMS, rows)
+
+    def edge_counts(self, rows: Rows) -> None:
+        self._insert("edge_counts", EDGE_COUNTS, rows)
 
     def bots(self, rows: Rows) -> None:
         self._insert("bots", BOTS, rows)

@@ -5,8 +5,10 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,9 +18,11 @@ import redis
 from broker.connect import admin, answered
 from broker.consumed import GROUP, reaches
 from broker.topics import TOPICS
+from journey.calendar import Calendar
 from journey.errors import TurnpathError
 from settings import Settings
 from sql.client import Client
+from sql.counts import differences
 from sql.migrate import MIGRATIONS, VIEWS
 from sql.read import freshness
 from stack import health, jars
@@ -53,6 +57,7 @@ def checkup(settings: Settings) -> Iterator[Finding]:
     if clickhouse.state == "ok":
         yield _asked("tables", lambda: _tables(settings.clickhouse))
         yield _asked("freshness", lambda: _freshness(settings.clickhouse))
+        yield _asked("counts", lambda: _counts(settings))
         yield _asked("seals", lambda: _seals(settings.clickhouse))
     yield _web(settings.http)
 
@@ -174,6 +179,17 @@ def _freshness(url: str) -> Finding:
         return Finding("freshness", "warning", "nothing has been consumed yet", "send events: `turnpath simulate`")
     slowest = max(rows, key=lambda row: row["lag_seconds"])
     return Finding("freshness", "ok", f"the oldest of {len(rows)} partitions is {slowest['lag_seconds']:.0f} s old")
+
+
+def _counts(settings: Settings) -> Finding:
+    """Today's and yesterday's incremental counts are those of the rows that they count."""
+    today = Calendar(settings.timezone).day(round(time.time() * 1000))
+    with Client(settings.clickhouse, connect_timeout_s=2, timeout_s=60) as client:
+        wrong = [edge for day in (today, today - timedelta(days=1)) for edge in differences(client, day, time.sleep)]
+    if wrong:
+        seen = f"{len(wrong)} edges differ from moves, first {' '.join(map(str, wrong[0]))}"
+        return Finding("counts", "warning", seen, "the view live_counts is wrong: please report it")
+    return Finding("counts", "ok", "edge_counts and moves agree, today and yesterday")
 
 
 def _seals(url: str) -> Finding:

@@ -73,6 +73,7 @@ class Writer:
         self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
         self._generation: int | None = None
         self._looked_at = self._quiet_at = float("-inf")
+        metrics.QUEUED.set_function(lambda: self._queued)
 
     @property
     def _consumer(self) -> BatchConsumer:
@@ -134,7 +135,8 @@ class Writer:
         if not self._consumer.knows_coordinator():
             return True
         if not self._app.flow_control.is_active() or self._health.silent_s > 2 * QUIET_S:
-            return False  # the stream stands still, so nothing is fetched
+            # the stream stands still, so nothing is fetched: for ClickHouse, or for a commit that is not answered
+            return self._batches.outages.lasts("commit") > QUIET_S
         silences = [self._consumer.silent_s(tp) for tp in self._app.consumer.assignment()]
         return bool(silences) and min(silences) > SILENT_S
 

@@ -1,7 +1,7 @@
 """What a batch does, and in which order (DESIGN.md, Delivery 6 and 7). At least once: every step may happen again.
 
-    prepare: read back the rooms not in memory -> fold
-    write: turns, dead_letters -> moves -> rooms -> progress; then ack, commit
+    prepare: read back the rooms not in memory -> fold -> count, reading back the counts not in memory
+    write: turns, dead_letters -> moves -> rooms -> edge_counts -> progress; then ack, commit
 
 Each insert is synchronous and comes before the next, so that whoever finds a row finds what it came from. What is
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
@@ -24,6 +24,7 @@ from sql.readback import Found, Silent
 from sql.sink import Rows
 from stream import metrics
 from stream.changes import Changes
+from stream.counts import MOST_EDGES, Change, Counts, PlaceDay
 from stream.outages import Outages, Stopped
 from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs, shown
 from stream.rooms import Rooms
@@ -38,6 +39,7 @@ class Output(Struct):
     dead_letters: list[tuple[Any, ...]] = []
     moves: list[tuple[Any, ...]] = []
     rooms: list[tuple[Any, ...]] = []
+    edge_counts: list[tuple[Any, ...]] = []
     bots: list[tuple[Any, ...]] = []
     progress: list[tuple[Any, ...]] = []
 
@@ -64,6 +66,7 @@ class Reads(Protocol):
     def known_rooms(self, keys: Iterable[RoomKey]) -> dict[RoomKey, set[str]]: ...
     def entries(self, keys: Iterable[RoomKey]) -> list[Found]: ...
     def silent_rooms(self, since: int, bound: int, most: int) -> list[Silent]: ...
+    def counts(self, asked: Iterable[PlaceDay]) -> Rows: ...
 
 
 class Writes(Protocol):
@@ -74,6 +77,7 @@ class Writes(Protocol):
     def bots(self, rows: Rows) -> None: ...
     def moves(self, rows: Rows) -> None: ...
     def rooms(self, rows: Rows) -> None: ...
+    def edge_counts(self, rows: Rows) -> None: ...
     def progress(self, rows: Rows) -> None: ...
 
 
@@ -83,8 +87,8 @@ class Batches:
     `prepare` is called by one thread, one call after the other; `write` by another, in the same order, one batch
     behind: so the engine inserts while the next batch is folded.
 
-    `wait`, `idle`: REORDER_WAIT and ROOM_IDLE in ms; `rooms_in_memory`: over all partitions; `stopping`: set when the
-    worker is to end.
+    `wait`, `idle`: REORDER_WAIT and ROOM_IDLE in ms; `rooms_in_memory`, `edges_in_memory`: over all partitions;
+    `stopping`: set when the worker is to end.
     """
 
     def __init__(
@@ -97,13 +101,14 @@ class Batches:
         idle: int,
         rooms_in_memory: int,
         stopping: Flag,
+        edges_in_memory: int = MOST_EDGES,
     ) -> None:
         self._reads, self._writes, self._calendar = reads, writes, calendar
         self._wait, self._idle = wait, idle
         self._rooms_in_memory = rooms_in_memory
         self._stopping = stopping
         self._latest: Prepared | None = None
-        self._silence, self._ticks = Silence(idle), Ticks()
+        self._silence, self._ticks, self._counts = Silence(idle), Ticks(), Counts(edges_in_memory)
         self._counted: dict[Place, int] = {}  # up to which offset this process has counted
         self.outages = Outages(stopping)
         self.partitions: dict[Place, Rooms] = {}
@@ -111,9 +116,10 @@ class Batches:
     def forget(self) -> None:
         """A new assignment begins with empty memory: its polls start at what was committed."""
         self.partitions.clear()
-        metrics.LAG.clear()
+        metrics.forget()
         self._silence.forget()
         self._ticks.forget()
+        self._counts.forget()
 
     def run(self, polls: list[Poll]) -> dict[Place, int]:
         """Prepare and write; for each partition, up to where it may be committed."""
@@ -121,6 +127,7 @@ class Batches:
         self.write(prepared)
         return prepared.limits
 
+    @metrics.STEP_S.labels("prepare").time()
     def prepare(self, polls: list[Poll], quiet: Quiet | None = None) -> Prepared:
         """Fold what these polls bring, at most one a partition, and what time brings to partitions that are quiet.
 
@@ -133,7 +140,9 @@ class Batches:
             self._open(poll.place, poll.first)
         self._read_back(turns, decoded)
         tallies: list[metrics.Tally] = []
-        spoke = [self._fold(poll, decoded[poll.place], output, tallies) for poll in turns]
+        counted: dict[Place, list[Change]] = {}
+        spoke = [self._fold(poll, decoded[poll.place], output, tallies, counted) for poll in turns]
+        self._count(counted, output)
         for poll in polls:
             if poll.topic == TOPIC_BOTS:
                 _take_bots(poll, output)
@@ -144,6 +153,7 @@ class Batches:
         self._latest = Prepared(output, limits, closed.union(*spoke), ticks, Flag(), tallies)
         return self._latest
 
+    @metrics.STEP_S.labels("write").time()
     def write(self, prepared: Prepared) -> None:
         """Insert what was prepared, table by table. Raises as `prepare` does."""
         output, insist = prepared.output, self.outages.insist
@@ -152,9 +162,10 @@ class Batches:
         insist("bots", lambda: self._writes.bots(output.bots))
         insist("moves", lambda: self._writes.moves(output.moves))
         insist("rooms", lambda: self._writes.rooms(output.rooms))
+        insist("edge_counts", lambda: self._writes.edge_counts(output.edge_counts))
         insist("progress", lambda: self._writes.progress(output.progress))
         prepared.written.set()
-        metrics.add(prepared.tallies, len(output.moves))
+        metrics.add(prepared.tallies, output)
 
     # -- what must be known first --------------------------------------------------------------------------------------
     def _open(self, place: Place, first: int) -> Rooms:
@@ -186,9 +197,12 @@ class Batches:
         """What the batch before brought of these rooms must be in `turns` before it is read back."""
         latest = self._latest
         if latest is not None and not keys.isdisjoint(latest.rooms):
-            while not latest.written.wait(0.05):
-                if self._stopping.is_set():
-                    raise Stopped("the batch before was not written")
+            self._await_batch(latest)
+
+    def _await_batch(self, latest: Prepared) -> None:
+        while not latest.written.wait(0.05):
+            if self._stopping.is_set():
+                raise Stopped("the batch before was not written")
 
     # -- what time brings ----------------------------------------------------------------------------------------------
     def _pass_quietly(self, quiet: Quiet, output: Output) -> tuple[set[RoomKey], dict[Place, int]]:
@@ -233,13 +247,21 @@ class Batches:
         return set(changes.touched)
 
     # -- fold ----------------------------------------------------------------------------------------------------------
-    def _fold(self, poll: Poll, decoded: list[Decoded], output: Output, tallies: list[metrics.Tally]) -> set[RoomKey]:
+    def _fold(
+        self,
+        poll: Poll,
+        decoded: list[Decoded],
+        output: Output,
+        tallies: list[metrics.Tally],
+        counted: dict[Place, list[Change]],
+    ) -> set[RoomKey]:
         """Fold a partition's records, one by one; the rooms that spoke, or changed because time passed."""
         rooms = self.partitions[poll.place]
         changes = Changes(self._calendar, self._idle)
         spoke: set[RoomKey] = set()
         letters = len(output.dead_letters)
         for record, item in zip(poll.records, decoded, strict=True):
+            changes.offset = record.offset
             if rooms.time < record.timestamp < YEAR_2200:
                 rooms.pass_time(record.timestamp, changes)
             if type(item) is tuple:
@@ -250,6 +272,7 @@ class Batches:
             elif type(item) is Tick:
                 self._ticks.read(poll.place, record.timestamp)
         rooms.reach(poll.next)
+        counted[poll.place] = changes.counted
         output.moves += changes.moves
         output.rooms += _room_rows(rooms, changes)
         output.progress.append((*poll.place, poll.next, rooms.time, poll.log_end))
@@ -258,6 +281,18 @@ class Batches:
         spoke |= changes.touched.keys()
         rooms.forget(spoke, self._rooms_in_memory // len(self.partitions))
         return spoke
+
+    def _count(self, counted: dict[Place, list[Change]], output: Output) -> None:
+        """Turn what came and went into totals; what is not in memory is read back once all before is written."""
+        asked = self._counts.unknown(counted)
+        if asked:
+            if self._latest is not None:
+                self._await_batch(self._latest)
+            read = partial(self._reads.counts, asked)
+            self._counts.restore(asked, self.outages.insist("read back counts", read))
+        for place, changes in counted.items():
+            output.edge_counts += self._counts.count(place, changes, self.partitions[place].offset - 1)
+        self._counts.shrink()
 
     def _tally(self, poll: Poll, decoded: list[Decoded], rooms: Rooms, letters: list[tuple[Any, ...]]) -> metrics.Tally:
         mark = self._counted.get(poll.place, 0)

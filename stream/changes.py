@@ -15,6 +15,7 @@ from journey.events import Entry, RoomKey
 from journey.fold import Folded, fold
 from journey.room import TIMEOUT_PART, Room, Row, as_of
 from journey.rules import step
+from stream.counts import Change, edge_of
 
 RowKey = tuple[str, Any, int, int]
 
@@ -24,7 +25,8 @@ class Changes:
 
     `moves`: tuples (site_id, room_id, customer_id, version, is_deleted, *Row). `touched`: room -> the partition's
     time when it last changed: its row in `rooms` is what it was as of then. `left_days`: former rows of `rooms`,
-    as (room, opened_at, version), now under another day.
+    as (room, opened_at, version), now under another day. `counted`: rows of parts 0 and 1 that came or went, at the
+    offset `offset` of the record that is being handled.
     """
 
     def __init__(self, calendar: Calendar, idle: int) -> None:
@@ -32,6 +34,8 @@ class Changes:
         self.moves: list[tuple[Any, ...]] = []
         self.touched: dict[RoomKey, int] = {}
         self.left_days: list[tuple[RoomKey, int, int]] = []
+        self.counted: list[Change] = []
+        self.offset = -1
 
     def append(self, key: RoomKey, room: Room | None, entries: list[Entry], time: int) -> Room:
         """Fold entries that come after all that the room has; the room, changed."""
@@ -42,6 +46,7 @@ class Changes:
             for row in step(room, entry, self.idle):
                 if row.part != TIMEOUT_PART:
                     self._write(key, room, row, 2 * room.folded, 0)
+                    self._count(key, row, 1)
         self._timeouts(key, room, before, time)
         return room
 
@@ -69,9 +74,20 @@ class Changes:
         for row_key, row in old.items():
             if row_key not in new:
                 self._write(key, after.room, row, 2 * count[row.seq], 1)
+        for row_key in old.keys() | new.keys():
+            self._recount(key, old.get(row_key), new.get(row_key))
         for row_key, row in new.items():
             if not same_customer or old.get(row_key) != row or row.seq == late.event.seq:
                 self._write(key, after.room, row, 2 * count[row.seq], 0)
+
+    def _recount(self, key: RoomKey, old: Row | None, new: Row | None) -> None:
+        if old != new:
+            for row, sign in ((old, -1), (new, 1)):
+                if row is not None:
+                    self._count(key, row, sign)
+
+    def _count(self, key: RoomKey, row: Row, sign: int) -> None:
+        self.counted.append((self.offset, self.calendar.day(row.occurred_at), edge_of(key, row), sign))
 
     def _by_key(self, folded: Folded) -> dict[RowKey, Row]:
         return {self._row_key(row): row for row in folded.rows if row.part != TIMEOUT_PART}

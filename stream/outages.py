@@ -75,10 +75,16 @@ class Outages:
         finally:
             self._calls.pop(step, None)
 
+    def lasts(self, step: str) -> float:
+        """For how many seconds this call has not come back; 0 where none is under way."""
+        begun = self._calls.get(step)
+        return 0.0 if begun is None else self._clock() - begun
+
     def failed(self, step: str, said: str) -> None:
         """This step could not be done just now."""
         now = self._clock()
         metrics.RETRIES.labels(step).inc()
+        metrics.AWAY.labels(step).set(1)
         outage = self._away.get(step)
         if outage is None:
             self._away[step] = _Outage(said, now, 1, now, now + _SAY_AGAIN_S)
@@ -95,6 +101,7 @@ class Outages:
         outage = self._away.pop(step, None)
         if outage is not None:
             now = self._clock()
+            metrics.AWAY.labels(step).set(0)
             self._stood_still(step, outage, now)
             log.warning("part back", step=step, seconds=round(now - outage.since, 1), tries=outage.tries)
 

@@ -107,8 +107,11 @@ class Rooms:
     def pass_time(self, time: int, changes: Changes) -> None:
         """P has come to `time`: what has waited long enough is folded."""
         self.time = time
-        for key in self.waits.due(time):
-            self._fold_ready(key, self.held[key], changes)
+        due: dict[RoomKey, int] = {}
+        for key, seq in self.waits.due(time):
+            due[key] = max(seq, due.get(key, 0))
+        for key, until in due.items():
+            self._fold_until(key, self.held[key], until, changes)
 
     def receive(self, key: RoomKey, entry: Entry, changes: Changes) -> bool:
         """Take in the next record's event: False where it is a duplicate; raises DeadLetter for a conflict."""
@@ -133,23 +136,25 @@ class Rooms:
         return False
 
     def _wait_or_fold(self, key: RoomKey, held: Held, entry: Entry, changes: Changes) -> None:
-        if entry.event.seq == held.greatest + 1 and not held.waiting:
+        seq = entry.event.seq
+        if seq == held.greatest + 1 and not held.waiting:
             self._fold(key, held, [entry], changes)
             return
-        held.waiting[entry.event.seq] = entry
-        self.waits.add(entry, key, self.wait)
-        self._fold_ready(key, held, changes)
+        held.waiting[seq] = entry
+        if seq == held.greatest + 1 or entry.received_at <= self.time - self.wait:
+            self._fold_until(key, held, seq, changes)
+        else:
+            self.waits.add(entry, key, self.wait)  # no other can be ready: what was due has been folded
 
-    def _fold_ready(self, key: RoomKey, held: Held, changes: Changes) -> None:
-        """Fold of the waiting entries what has waited long enough, what lies before that, and what follows on."""
-        due = self.time - self.wait
-        until = max((seq for seq, entry in held.waiting.items() if entry.received_at <= due), default=held.greatest)
+    def _fold_until(self, key: RoomKey, held: Held, until: int, changes: Changes) -> None:
+        """Fold the waiting entries up to the seq `until`, which is one of them, and what follows on."""
         while until + 1 in held.waiting:
             until += 1
-        ready = [held.waiting.pop(seq) for seq in sorted(held.waiting) if seq <= until]
-        if ready:
-            self._fold(key, held, ready, changes)
-            self.waits.settled(ready)
+        span = range(held.greatest + 1, until + 1)
+        seqs = span if len(span) <= len(held.waiting) else sorted(held.waiting)  # few wait, with large holes
+        entries = [held.waiting.pop(seq) for seq in seqs if seq <= until and seq in held.waiting]
+        self._fold(key, held, entries, changes)
+        self.waits.settled(entries)
 
     def _fold(self, key: RoomKey, held: Held, entries: list[Entry], changes: Changes) -> None:
         held.room = changes.append(key, held.room, entries, self.time)
@@ -199,7 +204,7 @@ class Rooms:
             self.held[key] = held
             if held.room is not None and held.room.phase == CLOSED and not held.waiting:
                 self._ended.add(key)
-        surplus = len(self.held) - max(limit, len(spoke))
+        surplus = len(self.held) - limit
         if surplus > 0:
             quiet = (key for key, held in self.held.items() if not held.waiting and key not in spoke)
             for key in list(islice(quiet, surplus)):

@@ -62,7 +62,7 @@ class Waits:
     """The entries of a partition that wait for their predecessors: by when they are due, and by offset."""
 
     def __init__(self) -> None:
-        self._due: list[tuple[int, int, RoomKey]] = []
+        self._due: list[tuple[int, int, RoomKey, int]] = []
         self._offsets: dict[int, RoomKey] = {}
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class Waits:
 
     def add(self, entry: Entry, key: RoomKey, wait: int) -> None:
         """This entry waits for at most `wait` ms of the partition's time."""
-        heappush(self._due, (entry.received_at + wait, entry.offset, key))
+        heappush(self._due, (entry.received_at + wait, entry.offset, key, entry.event.seq))
         self._offsets[entry.offset] = key
 
     def settled(self, folded: Iterable[Entry]) -> None:
@@ -79,12 +79,12 @@ class Waits:
         for entry in folded:
             self._offsets.pop(entry.offset, None)
 
-    def due(self, time: int) -> Iterator[RoomKey]:
-        """The rooms with an entry that is due at `time`, in the order in which they fell due."""
+    def due(self, time: int) -> Iterator[tuple[RoomKey, int]]:
+        """The entries that are due at `time`, as room and seq, in the order in which they fell due; each once."""
         while self._due and self._due[0][0] <= time:
-            _, offset, key = heappop(self._due)
+            _, offset, key, seq = heappop(self._due)
             if offset in self._offsets:
-                yield key
+                yield key, seq
 
     def first_due(self) -> int | None:
         """When the next entry falls due (ms of the partition's time); None where nothing waits."""

@@ -67,7 +67,8 @@ def days(client: Client, zone: ZoneInfo, first_day: date, first: date | None, la
 def today(client: Client, zone: ZoneInfo, site: str, bot: str) -> dict[str, Any]:
     """Today's table and links, provisional; without rows where a bot has none yet. NoData: no such bot."""
     as_of = datetime.now(UTC)
-    table = read.today_table(client, site, bot)
+    day = as_of.astimezone(zone).date()
+    table = read.day_table(client, site, bot, day)  # as today_table, of the day that the answer names also at midnight
     if not table.rows and (site, bot) not in {row[:2] for row in read.bots_list(client).rows}:
         raise NoData(read.nearest(client, site, bot))
     return {
@@ -75,7 +76,7 @@ def today(client: Client, zone: ZoneInfo, site: str, bot: str) -> dict[str, Any]
         "provisional": True,
         "site": site,
         "bot": bot,
-        "day": as_of.astimezone(zone).date(),
+        "day": day,
         "as_of": as_of,
         "table": _table(table),
         "links": sankey.links(table.columns, table.rows),

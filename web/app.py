@@ -1,13 +1,15 @@
 """The page and its API (docs/page.md)."""
 
+import hashlib
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
@@ -16,14 +18,17 @@ from starlette.staticfiles import StaticFiles
 
 from journey.errors import NoData, Retry, TurnpathError
 from journey.labels import Lang
+from metrics.serve import metrics_page
 from settings import Settings
 from sql.client import Client
+from sql.migrate import VIEWS
 from web import answers, refusals
 from web.database import Database
 from web.export import XLSX, Export
 from web.headers import Headers
-from web.live import Live
-from web.shared import Shared
+from web.live import Figures, Live
+from web.metrics import Measured
+from web.shared import Answer, Shared
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -41,7 +46,7 @@ class Site:
         self.settings = settings
         self.zone = ZoneInfo(settings.timezone)
         self.database = Database(client)
-        self.shared = Shared(settings.redis, settings.clickhouse)
+        self.shared = Shared(settings.redis, _scope(settings))
         self.live = Live(self._mark, self._figures)
         self.export = Export(client, self.zone)
 
@@ -50,16 +55,20 @@ class Site:
         return Response(await self.body(key, make), media_type="application/json")
 
     async def body(self, key: str, make: Callable[[Client], object]) -> bytes:
+        return (await self._shared(key, make)).body
+
+    async def today(self, site: str, bot: str, since: float = 0.0) -> Answer:
+        """Today's answer; one whose making began before `since` (time.monotonic()) will not do."""
+        return await self._shared(
+            f"today {site!r} {bot!r}", lambda client: answers.today(client, self.zone, site, bot), since
+        )
+
+    async def _shared(self, key: str, make: Callable[[Client], object], since: float = 0.0) -> Answer:
         async def asked() -> bytes:
             return await self.database.ask(lambda client: answers.body(make(client)))
 
-        return await self.shared.answer(key, asked)
-
-    async def today(self, site: str, bot: str, mark: str) -> bytes:
-        """Today's answer, made after `mark` was seen: with the mark in the key no older one is shown."""
-        return await self.body(
-            f"today {site!r} {bot!r} {mark}", lambda client: answers.today(client, self.zone, site, bot)
-        )
+        # at midnight the same question is another: nothing of yesterday's is shown for a second more
+        return await self.shared.answer(f"{datetime.now(self.zone).date()} {key}", asked, since)
 
     async def close(self) -> None:
         self.live.close()
@@ -70,11 +79,21 @@ class Site:
     async def _mark(self) -> str:
         return await self.database.ask(lambda client: answers.mark(client, self.zone))
 
-    async def _figures(self, site: str, bot: str, mark: str) -> str:
+    async def _figures(self, site: str, bot: str, since: float) -> Figures:
         try:
-            return answers.figures(await self.today(site, bot, mark))
+            answer = await self.today(site, bot, since)
         except NoData:
-            return "none"
+            return Figures("none", time.monotonic())
+        return Figures(answers.figures(answer.body), answer.begun)
+
+
+def _scope(settings: Settings) -> str:
+    """What every answer hangs on beside its question: whose database (and as which user), and what makes it."""
+    made_by = hashlib.blake2b()
+    for path in sorted([*VIEWS.rglob("*.sql"), *Path(__file__).parent.glob("*.py")]):
+        made_by.update(path.read_bytes())
+    parts = (settings.clickhouse, settings.timezone, settings.first_day, settings.room_idle, made_by.hexdigest())
+    return "\n".join(map(str, parts))
 
 
 def create(settings: Settings, client: Callable[[], Client], echarts: Path) -> FastAPI:
@@ -91,12 +110,14 @@ def create(settings: Settings, client: Callable[[], Client], echarts: Path) -> F
     packed = (*DEFAULT_EXCLUDED_CONTENT_TYPES, XLSX)
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=3, exclude_content_types=packed)
     app.add_middleware(Headers)
+    app.add_middleware(Measured)
     app.add_exception_handler(TurnpathError, refusals.refused)
     app.add_exception_handler(RequestValidationError, refusals.misasked)
     app.add_exception_handler(HTTPException, refusals.not_there)
     app.add_exception_handler(Exception, refusals.failed)
     _add_answers(app, site)
     _add_live(app, site)
+    _add_metrics(app)
     _add_files(app, echarts)
     return app
 
@@ -146,13 +167,20 @@ def _add_answers(app: FastAPI, site: Site) -> None:
 def _add_live(app: FastAPI, site: Site) -> None:
     @app.get("/api/today")
     async def today(name: Annotated[_Name, Query(alias="site")], bot: _Name) -> Response:
-        return Response(await site.today(name, bot, site.live.mark), media_type="application/json")
+        return Response((await site.today(name, bot)).body, media_type="application/json")
 
     @app.get("/api/live")
     async def live(name: Annotated[_Name, Query(alias="site")], bot: _Name) -> Response:
         site.live.check_room(name, bot)
-        await site.today(name, bot, site.live.mark)  # refuses now what is not there
+        await site.today(name, bot)  # refuses now what is not there
         return StreamingResponse(site.live.events(name, bot), media_type="text/event-stream")
+
+
+def _add_metrics(app: FastAPI) -> None:
+    @app.get("/metrics")
+    def metrics(request: Request) -> Response:
+        body, content_type = metrics_page(request.headers.get("Accept"))
+        return Response(body, headers={"Content-Type": content_type})
 
 
 def _add_files(app: FastAPI, echarts: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from journey.errors import Busy
 from sql.client import Client
+from web.metrics import QUESTIONS
 
 _Answer = TypeVar("_Answer")
 
@@ -32,7 +33,8 @@ class Database:
             raise Busy("too many questions at once: ask again in a few seconds")
         self._asked += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self._put, question)
+            with QUESTIONS.track_inprogress():
+                return await asyncio.get_running_loop().run_in_executor(self._executor, self._put, question)
         finally:
             self._asked -= 1
 

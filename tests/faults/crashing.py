@@ -20,6 +20,7 @@ _TABLES = {
     "turns": "* EXCEPT (written_on) FROM turns FINAL",
     "moves": "* EXCEPT (written_on) FROM moves FINAL",
     "rooms": "* EXCEPT (written_on) FROM rooms FINAL",
+    "edge_counts": "* EXCEPT (written_on, upto) FROM edge_counts FINAL",
     "dead_letters": "* EXCEPT (written_at) FROM dead_letters FINAL",
     "daily": "* EXCEPT (sealed_at, offsets) FROM daily",
 }

@@ -21,8 +21,8 @@ from tests.unit.histories import Record
 from tests.unit.memory_tables import MemoryTables
 
 WAIT, IDLE = 30_000, 86_400_000
-READS = ("partition_time", "known_rooms", "entries", "silent_rooms")
-WRITES = ("turns", "dead_letters", "bots", "moves", "rooms", "progress")
+READS = ("partition_time", "known_rooms", "entries", "silent_rooms", "counts")
+WRITES = ("turns", "dead_letters", "bots", "moves", "rooms", "edge_counts", "progress")
 
 
 class World:
@@ -67,7 +67,7 @@ class Process:
         self.app = SimpleNamespace(consumer_generation_id=0, consumer=self.consumer, flow_control=flow)
         self.batches = Batches(
             self._reads(), self._writes(), world.tables.calendar,
-            wait=WAIT, idle=IDLE, rooms_in_memory=rooms_in_memory, stopping=Flag(),
+            wait=WAIT, idle=IDLE, rooms_in_memory=rooms_in_memory, stopping=Flag(), edges_in_memory=rooms_in_memory,
         )  # fmt: skip
         self.writer = Writer(self.app, self.batches, lambda: world.clock + skew, self._tick, Flag())  # type: ignore[arg-type]
         self.queue: list[Any] = []

@@ -15,7 +15,7 @@ from broker.consumed import read_whole
 from journey.calendar import Calendar
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE, Entry, RoomKey
 from journey.fold import Folded, fold
-from journey.room import Room, Row
+from journey.room import TIMEOUT_PART, Room, Row
 from tests.faults.traffic import Meant
 
 Place = tuple[str, int]
@@ -115,6 +115,14 @@ class Model:
         found = self.entries[key]
         until = [found[seq] for seq in sorted(found) if received_by is None or found[seq].received_at <= received_by]
         return fold(until, self.idle, now)
+
+    def counts(self) -> Counter[Any]:
+        """`edge_counts` by (day, site, bot, *edge), over all partitions: all rows but those of timeouts."""
+        return Counter(
+            (self.calendar.day(row.occurred_at), key.site_id, row.bot_id, *edge_of(row))
+            for key, _, row in self._rows
+            if row.part != TIMEOUT_PART
+        )
 
     def live(self) -> tuple[dict[Any, Edge], dict[Any, Node]]:
         """`day_edges` and `day_nodes` of every (day, site, bot)."""

@@ -18,7 +18,16 @@ SEED = os.environ.get("TURNPATH_TEST_SEED", "1")
 EVENTS, PER_S = 5000, 400.0
 
 #: Of the points of a batch those at which most can go wrong; `make soak` goes through all.
-CRASHES = ("turns after", "moves before", "moves after", "rooms after", "progress after", "ack before", "commit before")
+CRASHES = (
+    "turns after",
+    "moves before",
+    "moves after",
+    "rooms after",
+    "edge_counts after",
+    "progress after",
+    "ack before",
+    "commit before",
+)
 
 SHORT = Scenario(
     "short",

@@ -176,6 +176,7 @@ def check(world: World) -> None:
     check_rooms(tables.standing(tables.rooms_rows), rooms)
     check_letters(world)
     assert not tables.ties
+    assert tables.totals() == tables.counted_anew()
     for (topic, partition, offset), time in tables.times.items():
         assert time == world.time_at((topic, partition), offset), "the partition's time at an offset is the log's"
 

@@ -66,6 +66,7 @@ def verify(client: Client, model: Model) -> Report:
     report.facts |= {"repeats in the logs": model.repeats, "ticks": model.ticks}
     _turns(client, model, report)
     _moves(client, model, report)
+    _counts(client, model, report)
     _rooms(client, model, report)
     _letters(client, model, report)
     bots = client.rows("SELECT offset, name, in_use FROM bots FINAL")
@@ -97,6 +98,15 @@ def _moves(client: Client, model: Model, report: Report) -> None:
     rows = client.rows(f"SELECT site_id, room_id, day, customer_id, {_columns(_MOVE)} FROM moves FINAL")
     found = {(RoomKey(r[0], r[1]), r[4], r[2], r[5], r[6]): r[3:] for r in rows}
     report.compare("moves", model.moves, found)
+
+
+def _counts(client: Client, model: Model, report: Report) -> None:
+    """The incremental counts, over all partitions: of every day, and not a timeout among them."""
+    rows = client.rows(
+        "SELECT day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog, sum(moves) AS moves "
+        "FROM edge_counts FINAL GROUP BY ALL HAVING moves != 0"
+    )
+    report.compare("edge_counts", model.counts(), {row[:9]: row[9] for row in rows})
 
 
 def _rooms(client: Client, model: Model, report: Report) -> None:

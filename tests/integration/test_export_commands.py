@@ -57,14 +57,22 @@ def health(settings: Settings) -> list[str]:
     return reasons
 
 
+def shown(settings: Settings) -> bytes:
+    with urllib.request.urlopen(f"http://{settings.scheduler_http}/metrics") as answer:
+        page: bytes = answer.read()
+    return page
+
+
 def test_the_scheduler_exports_though_it_cannot_seal(stack: Settings, tmp_path: Path) -> None:
     with running(scheduler_part(stack), tmp_path / "logs"):
         until(lambda: (tmp_path / "reports" / FILE).exists())
         until(lambda: any("seal: " in reason for reason in health(stack)))
-        with urllib.request.urlopen(f"http://{stack.scheduler_http}/metrics") as answer:
-            page = answer.read().decode()
+        page = shown(stack).decode()
         until(lambda: "아침" in turnpath(stack, "exports", "--format", "csv").stdout)
         assert "turnpath_export_jobs 1.0" in page
+        assert 'turnpath_health_reasons{part="scheduler"} 1.0' in page
+        assert 'turnpath_scheduler_turns_total{loop="seal",outcome="failed"} ' in page
+        until(lambda: b"turnpath_seal_revision 1.0" in shown(stack))  # of yesterday, which the test has sealed
     listed = orjson.loads(turnpath(stack, "exports", "--format", "json").stdout)
     assert [(row["job"], row["slot"], row["files"]) for row in listed] == [("아침", str(yesterday()), [FILE])]
 

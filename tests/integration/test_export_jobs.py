@@ -21,6 +21,7 @@ from journey.errors import Busy, NotSealed, Retry
 from settings import Settings
 from sql import read
 from sql.client import Client
+from tests.counted import Since, value
 from tests.integration.made_rooms import SEOUL, SITE, database, insert_daily
 from tests.integration.mail_server import MailBox, mail_server
 from tests.integration.shop import BOT, seal, yesterday
@@ -123,6 +124,10 @@ def cells(source: Path | bytes, client: Client, day: date) -> None:
 
 def test_each_sealed_day_is_a_file_once(morning: Morning, reports: Path, tmp_path: Path) -> None:
     morning.jobs = written(tmp_path, 'name = "아침"\nbots = ["주문봇"]\nto = "reports"')
+    counts = [
+        Since(f"turnpath_export_{name}", export_job="아침") for name in ("rows_total", "bytes_total", "seconds_count")
+    ]
+    counts += [Since("turnpath_export_deliveries_total", kind="folder", outcome="delivered")]
     morning.turn()
     morning.seal(ADDED - ONE, ADDED)
     morning.turn()
@@ -135,6 +140,9 @@ def test_each_sealed_day_is_a_file_once(morning: Morning, reports: Path, tmp_pat
     row = history.listed(morning.client, "아침", failed=False, since=0).dicts()[0]
     assert (row["files"], row["bytes"]) == ([f"turnpath_{SITE}_{BOT}_{ADDED}.xlsx"], before.st_size)
     assert row["rows"] == len(read.journey_table(morning.client, SITE, BOT, ADDED, ADDED).rows)
+    assert [since.grown for since in counts] == [row["rows"], row["bytes"], 1, 1]
+    assert value("turnpath_export_runs_total", export_job="아침", outcome="done") >= 1
+    assert value("turnpath_export_last_success_timestamp_seconds", export_job="아침") > 0
 
 
 def test_what_an_outage_missed_is_made_in_order(morning: Morning, box: MailBox, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from journey.errors import Crash
 from stack.ports import free_port
 from stream.outages import Outages
 from stream.ticks import TICK, TickSender
+from tests.counted import Since
 from tests.integration.test_broker import make, whole
 
 AT = 1_793_404_800_000
@@ -50,7 +51,7 @@ async def limit(kafka: str, topic: str, most: int) -> None:
 async def test_each_partition_gets_its_tick_with_its_time(kafka: str, topic_name: str) -> None:
     await make(kafka, topic_name, 5)
     ends, waits = Ends(), Outages(Flag())
-    sender = TickSender(kafka, waits, ends)
+    sender, ticks = TickSender(kafka, waits, ends), Since("turnpath_worker_ticks_sent_total")
     for second in range(2):
         sender.begin({(topic_name, partition): AT + partition + 1000 * second for partition in range(5)})
         await sent(sender)
@@ -59,7 +60,7 @@ async def test_each_partition_gets_its_tick_with_its_time(kafka: str, topic_name
         (record.partition, record.received_at, record.key, record.value) for record in await whole(kafka, topic_name)
     ]
     assert sorted(found) == [(p, AT + p + 1000 * s, None, TICK) for p in range(5) for s in range(2)]
-    assert (ends.errors, waits.reasons()) == ([], [])
+    assert (ends.errors, waits.reasons(), ticks.grown) == ([], [], 10)
 
 
 async def test_a_broker_that_is_away_ends_nothing_and_is_said(topic_name: str) -> None:

@@ -23,6 +23,7 @@ from tests.integration.made_rooms import (
     edge,
     insert_moves,
     insert_rooms,
+    insert_rows,
     made_rooms,
 )
 
@@ -178,6 +179,48 @@ def test_today_is_the_day_of_now(client: Client) -> None:
                 break
         assert now_shown == then
         assert now_shown.rows
+
+
+def test_open_visits_of_a_room_whose_clock_went_back_over_midnight(client: Client) -> None:
+    """It left A on the next day, came back to A on this one, and so on: several visits of the day are open."""
+    midnight = SEOUL.midnight(DAYS[1])
+    ways = [  # after (s from midnight), from, move, to; each visit begins when the row before was made
+        (-9, (0, ""), "start", (1, "A")),
+        (1, (1, "A"), "next_step", (2, "B")),
+        (-8, (2, "B"), "dropout", (1, "A")),
+        (2, (1, "A"), "next_step", (2, "B")),
+        (-7, (2, "B"), "next_step", (3, "C")),
+        (3, (3, "C"), "dropout", (1, "A")),
+        (-6, (1, "A"), "dropout", (1, "D")),
+        (-5, (1, "D"), "next_step", (2, "B")),
+    ]
+    rows, entered = [], 0
+    for seq, (after, (step, dialog), move, (next_step, next_dialog)) in enumerate(ways, 1):
+        at = midnight + after * 1000
+        rows.append((SITE, "x", "room", "who", seq, at, entered or at, step, dialog, move, next_step, next_dialog))
+        entered = at
+    names = (
+        "site_id",
+        "bot_id",
+        "room_id",
+        "customer_id",
+        "seq",
+        "occurred_at",
+        "entered_at",
+        "step",
+        "dialog",
+        "move",
+    )
+    insert_rows(client, "moves", (*names, "next_step", "next_dialog"), rows)
+    table = read.day_table(client, SITE, "x", DAYS[0]).dicts()
+    still = {
+        (r["step"], r["dialog"]): (r["moves"], r["move_rooms"], r["move_customers"])
+        for r in table
+        if r["move"] == "open"
+    }
+    assert still == {(1, "A"): (2, 1, 1), (2, "B"): (1, 1, 1), (3, "C"): (1, 1, 1)}
+    nodes = {(r["step"], r["dialog"]): (r["inflow"], r["open"], r["carried"]) for r in table}
+    assert nodes == {(1, "A"): (2, 2, 1), (1, "D"): (1, 0, 0), (2, "B"): (1, 1, 2), (3, "C"): (1, 1, 0)}
 
 
 def test_another_bot_site_or_day_has_no_rows(past: Client, made: Made) -> None:

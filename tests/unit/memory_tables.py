@@ -3,13 +3,18 @@
 The engine itself is tested in tests/integration; here it is the protocol that is tried, in many short histories.
 """
 
+from collections import Counter
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 from journey.calendar import Calendar
 from journey.events import Entry, Event, RoomKey
+from journey.room import TIMEOUT_PART
 from sql.readback import Found, Silent
 from sql.sink import MOVES, ROOMS, TURNS
+
+_EDGE = ("step", "dialog", "move", "message", "next_step", "next_dialog")
 
 
 class MemoryTables:
@@ -21,6 +26,7 @@ class MemoryTables:
         self.letters: dict[tuple[str, int, int], tuple[Any, ...]] = {}
         self.moves_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
         self.rooms_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
+        self.counts_rows: dict[tuple[Any, ...], tuple[int, int]] = {}
         self.times: dict[tuple[str, int, int], int] = {}
         self.ties: list[Any] = []
         self.crash_at: int | None = None
@@ -55,6 +61,10 @@ class MemoryTables:
         ]
         return sorted(found, key=lambda silent: silent.last_at)[:most]
 
+    def counts(self, asked: Iterable[tuple[tuple[str, int], date]]) -> list[tuple[Any, ...]]:
+        wanted = set(asked)
+        return [(*key, *row) for key, row in self.counts_rows.items() if ((key[0], key[1]), key[2]) in wanted]
+
     # -- writes
     def turns(self, rows: Any) -> None:
         self._may_crash()
@@ -84,6 +94,15 @@ class MemoryTables:
             named = dict(zip(ROOMS, row, strict=True))
             self._replace(self.rooms_rows, (RoomKey(row[0], row[1]), self.calendar.day(named["opened_at"])), named)
 
+    def edge_counts(self, rows: Any) -> None:
+        """A day's rows of an insert appear at once, its days one after the other."""
+        days = sorted({row[2] for row in rows})
+        for day in days or [None]:
+            self._may_crash()
+            for *key, moves, upto in (row for row in rows if row[2] == day):
+                if upto >= self.counts_rows.get(tuple(key), (0, -1))[1]:
+                    self.counts_rows[tuple(key)] = moves, upto
+
     def progress(self, rows: Any) -> None:
         self._may_crash()
         for topic, partition, offset, time, _ in rows:
@@ -110,6 +129,18 @@ class MemoryTables:
     def standing(self, table: dict[Any, tuple[int, int, dict[str, Any]]]) -> dict[Any, dict[str, Any]]:
         """FINAL: the newest version of each key, without tombstones."""
         return {key: row for key, (_, is_deleted, row) in table.items() if not is_deleted}
+
+    def totals(self) -> Counter[tuple[Any, ...]]:
+        """`edge_counts` by (day, *edge), over all partitions."""
+        totals: Counter[tuple[Any, ...]] = Counter()
+        for key, (moves, _) in self.counts_rows.items():
+            totals[key[2:]] += moves
+        return +totals
+
+    def counted_anew(self) -> Counter[tuple[Any, ...]]:
+        """What `edge_counts` must come to: the rows of parts 0 and 1 that stand, by (day, *edge)."""
+        rows = ((key, row) for key, row in self.standing(self.moves_rows).items() if row["part"] != TIMEOUT_PART)
+        return Counter((key[2], key[0].site_id, key[1], *(row[name] for name in _EDGE)) for key, row in rows)
 
 
 class Crashed(Exception):

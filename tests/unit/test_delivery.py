@@ -45,9 +45,9 @@ class OneBehind(Batches):
             self.write(behind)
         return behind
 
-    def _await_written(self, keys: set[RoomKey]) -> None:
-        if self.behind is not None and not keys.isdisjoint(self.behind.rooms):
-            self.write(self.behind)
+    def _await_batch(self, latest: Prepared) -> None:
+        if not latest.written.is_set():
+            self.write(latest)
 
 
 def worker(tables: MemoryTables, rooms_in_memory: int) -> OneBehind:
@@ -130,6 +130,7 @@ def check(tables: MemoryTables, log: list[Record]) -> None:
             assert stands[name] == getattr(states[key], name), name
     check_timeouts(tables, rooms, time)
     assert not tables.ties
+    assert tables.totals() == tables.counted_anew()
 
 
 def check_timeouts(tables: MemoryTables, rooms: dict[RoomKey, dict[int, Entry]], time: int) -> None:
@@ -178,6 +179,7 @@ def check_at_rest(tables: MemoryTables, log: list[Record]) -> None:
         )  # fmt: skip
     assert {key: row["move"] for key, row in tables.standing(tables.moves_rows).items()} == moves
     assert not tables.ties
+    assert tables.totals() == tables.counted_anew()
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -268,6 +270,18 @@ def test_a_commit_ends_where_progress_has_the_time() -> None:
     assert (*PLACE, limit) in tables.times
 
 
+def test_counts_of_an_assignment_before_are_not_counted_on() -> None:
+    """Another worker counted meanwhile: what this one had in memory is of long ago."""
+    tables, at = MemoryTables(Calendar("UTC")), 1_793_404_800_000
+    one, other = worker(tables, 100), worker(tables, 100)
+    for offset, batches in enumerate((one, other, one)):
+        batches.forget()
+        sent = RoomKey("s", f"r{offset}"), Event("turn", 1, at, "x", "c", dialog="A")
+        batches.run([Poll(*PLACE, [Record(offset, at, sent)], offset + 1)])
+    assert list(tables.totals().values()) == [3]
+    assert tables.totals() == tables.counted_anew()
+
+
 def test_a_silent_room_that_left_the_memory_in_this_batch_is_read_back_whole() -> None:
     """`rooms` still says that it is open, and its last event is on its way into `turns`."""
     tables, at, key = MemoryTables(Calendar("UTC")), 1_793_404_800_000, RoomKey("s", "r")
@@ -276,8 +290,7 @@ def test_a_silent_room_that_left_the_memory_in_this_batch_is_read_back_whole() -
     batches.write(batches.prepare([Poll(*PLACE, [Record(1, at, DeadLetter("not_json", ""))], 2)]))
     batches.step([Poll(*PLACE, [Record(2, late, (key, Event("turn", 2, late, "x", "c", dialog="B")))], 3)])
     other = Record(3, late, DeadLetter("not_json", ""))
-    batches.prepare([Poll(*PLACE, [other], 4)])  # a room that has ended leaves
-    prepared = batches.prepare([], Quiet(late, {}, look=True))
+    prepared = batches.prepare([Poll(*PLACE, [other], 4)], Quiet(late, {}, look=True))  # a room that has ended leaves
     assert prepared.output.moves == []
     assert prepared.output.rooms == []
 

@@ -1,10 +1,12 @@
-"""docs/delivery.md names for each promise the test that would fail: the tests that it names are there."""
+"""docs/delivery.md names for each promise and each guard the test that would fail: those tests are there."""
 
 import ast
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.faults.guards import GUARDS, Guard, table
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "delivery.md").read_text()
@@ -25,3 +27,13 @@ def test_the_tests_that_it_names_are_there(file: str, name: str) -> None:
     assigned = {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
                 if isinstance(target, ast.Name)}  # fmt: skip
     assert name in defined | assigned
+
+
+def test_the_guards_are_those_that_are_taken_out() -> None:
+    assert table() in PAGE, "python -m tests.faults.guards --table says what the page must have"
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+def test_a_guard_stands_where_it_is_taken_out(guard: Guard) -> None:
+    source = (ROOT / guard.file).read_text()
+    assert guard.taken_out(source) != source

@@ -221,6 +221,10 @@ class Rooms(RuleBasedStateMachine):
                 assert held.room.gaps >= 0
 
     @invariant()
+    def the_counts_are_those_of_the_rows(self) -> None:
+        assert self.tables.totals() == self.tables.counted_anew()
+
+    @invariant()
     def versions_only_grow_and_no_two_rows_share_one(self) -> None:
         assert not self.tables.ties
         for table in (self.tables.moves_rows, self.tables.rooms_rows):

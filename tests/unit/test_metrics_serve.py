@@ -32,7 +32,7 @@ def reasons() -> list[str]:
 
 @pytest.fixture
 def server(reasons: list[str]) -> Iterator[Server]:
-    running = Server(f"127.0.0.1:{free_port()}", lambda: reasons, setting="TURNPATH_X")
+    running = Server(f"127.0.0.1:{free_port()}", lambda: reasons, part="x", setting="TURNPATH_X")
     yield running
     running.close()
 
@@ -67,11 +67,11 @@ def test_who_connects_and_says_nothing_holds_nobody_up(server: Server) -> None:
 
 def test_a_port_that_somebody_has_is_a_sentence(server: Server) -> None:
     with pytest.raises(BadSetting, match=f"somebody listens at {server.address} already: .*set TURNPATH_X"):
-        Server(server.address, lambda: (), setting="TURNPATH_X")
+        Server(server.address, lambda: (), part="x", setting="TURNPATH_X")
 
 
 def test_a_second_worker_takes_the_next_port_that_is_free(server: Server) -> None:
-    second = Server(server.address, lambda: (), setting="TURNPATH_X", tries=12)
+    second = Server(server.address, lambda: (), part="x", setting="TURNPATH_X", tries=12)
     try:
         assert split(server.address)[1] < split(second.address)[1] < split(server.address)[1] + 12
         assert get(second.address, "/health")[0] == 200
@@ -81,10 +81,10 @@ def test_a_second_worker_takes_the_next_port_that_is_free(server: Server) -> Non
 
 def test_an_address_of_another_machine_is_a_sentence() -> None:
     with pytest.raises(BadSetting, match=r"TURNPATH_X is 192\.0\.2\.1:8181, and nobody can listen there"):
-        Server("192.0.2.1:8181", lambda: (), setting="TURNPATH_X")
+        Server("192.0.2.1:8181", lambda: (), part="x", setting="TURNPATH_X")
 
 
 def test_a_closed_server_lets_go_of_its_port() -> None:
-    first = Server(f"127.0.0.1:{free_port()}", lambda: (), setting="TURNPATH_X")
+    first = Server(f"127.0.0.1:{free_port()}", lambda: (), part="x", setting="TURNPATH_X")
     first.close()
-    Server(first.address, lambda: (), setting="TURNPATH_X").close()
+    Server(first.address, lambda: (), part="x", setting="TURNPATH_X").close()

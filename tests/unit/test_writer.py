@@ -1,6 +1,7 @@
 """Between the agent and the batches: how much is queued, and what is taken for the end of a log."""
 
 import asyncio
+import time
 from threading import Event as Flag
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +95,16 @@ def test_a_stream_that_stands_still_fetches_nothing_and_that_is_no_silence(write
     """ClickHouse is away, so nothing is asked of Kafka: Kafka is not to blame."""
     consumer.silence = SILENT_S + 1
     writer._health._turned_at -= 60
+    assert not writer._is_kafka_silent()
+
+
+def test_a_commit_that_is_not_answered_is_the_brokers_silence(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-open broker: the stream stands still for it, and its coordinator is not given up for 20 s."""
+    writer._health._turned_at -= 60
+    with writer._batches.outages.under_way("commit"):
+        assert not writer._is_kafka_silent()
+        monkeypatch.setattr(writer._batches.outages, "_clock", lambda: time.monotonic() + 2)
+        assert writer._is_kafka_silent()
     assert not writer._is_kafka_silent()
 
 

@@ -1,32 +1,19 @@
-SELECT at_step AS step, at_dialog AS dialog, inflow, rooms, customers, dropouts,
+SELECT node_step AS step, node_dialog AS dialog, inflow, rooms, customers, dropouts,
     if(inflow + carried = 0, 0, dropouts / (inflow + carried)) AS dropout_rate,
-    if(side = 0, 'open', way) AS move, text AS message, way_step AS next_step, way_dialog AS next_dialog,
-    if(side = 0, open, count) AS moves, if(side = 0, open_rooms, side_rooms) AS move_rooms,
-    if(side = 0, open_customers, side_customers) AS move_customers, open, carried
+    way.1 AS move, way.2 AS message, way.3 AS next_step, way.4 AS next_dialog,
+    way.5 AS moves, way.6 AS move_rooms, way.7 AS move_customers, open, carried
 FROM (
-    SELECT *, sumIf(count, side = 0) OVER node AS inflow, sumIf(side_rooms, side = 0) OVER node AS rooms,
-        sumIf(side_customers, side = 0) OVER node AS customers,
-        sumIf(count, side = 1 AND way = 'dropout') OVER node AS dropouts, sumIf(old, side = 1) OVER node AS carried,
-        toUInt64(inflow + carried - sumIf(count, side = 1) OVER node) AS open
-    FROM (
-        SELECT side, at_step, at_dialog, if(side = 0, '', move) AS way, if(side = 0, '', message) AS text,
-            if(side = 0, 0, to_step) AS way_step, if(side = 0, '', to_dialog) AS way_dialog,
-            count() AS count, countIf(NOT fresh) AS old,
-            uniqExact(room) AS side_rooms, uniqExact(customer) AS side_customers
-        FROM (${part_live_sides})
-        GROUP BY side, at_step, at_dialog, way, text, way_step, way_dialog
-    )
-    WINDOW node AS (PARTITION BY at_step, at_dialog)
-) AS ways
-LEFT JOIN (
-    SELECT at_step, at_dialog, count() AS open_rooms, uniqExact(customer) AS open_customers
-    FROM (
-        SELECT at_step, at_dialog, room, customer
-        FROM (${part_live_sides})
-        GROUP BY at_step, at_dialog, room, customer
-        HAVING countIf(side = 0) > countIf(side = 1 AND fresh)
-    )
-    GROUP BY at_step, at_dialog
-) AS still USING (at_step, at_dialog)
-WHERE side > 0 OR open > 0
+    SELECT anyIf(if(side = 0, to_step, from_step), side < 3) AS node_step,
+        anyIf(if(side = 0, to_dialog, from_dialog), side < 3) AS node_dialog,
+        sumIf(count, side = 0) AS inflow, uniqExactMergeIf(room_set, side = 0) AS rooms,
+        uniqExactMergeIf(customer_set, side = 0) AS customers,
+        sumIf(count, side = 1 AND move = 'dropout') AS dropouts, sumIf(old, side = 1) AS carried,
+        toUInt64(inflow + carried - sumIf(count, side = 1)) AS open,
+        countIf(side = 3) AS open_rooms, uniqExactIf(who, side = 3) AS open_customers,
+        groupArrayIf((toString(move), toString(message), to_step, toString(to_dialog), count,
+            finalizeAggregation(room_set), finalizeAggregation(customer_set)), side IN (1, 2)) AS ways
+    FROM (${part_live_sums})
+    GROUP BY node
+)
+ARRAY JOIN arrayConcat(ways, if(open > 0, [('open', '', 0, '', open, open_rooms, open_customers)], [])) AS way
 ORDER BY step, inflow DESC, dialog, moves DESC, move, message, next_step, next_dialog

@@ -34,7 +34,7 @@ from tests.integration.seal.truth import IDLE, SEAL_AT
 from tests.unit.histories import DAY
 
 DAYS = 30
-ROOMS_A_DAY = int(os.environ.get("TURNPATH_TEST_ROOMS_A_DAY", "20"))
+ROOMS_A_DAY = int(os.environ.get("TURNPATH_TEST_ROOMS_A_DAY", "8"))
 #: How likely the worker is found dead when the scheduler starts.
 DEAD = float(os.environ.get("TURNPATH_TEST_DEAD", "0.5"))
 MINUTE = 60_000

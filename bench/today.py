@@ -1,0 +1,185 @@
+"""The live views beside the bare grouped query on `moves FINAL`, over a busy day; quiet, and while events arrive.
+
+    python -m bench.today [--moves 8000000] [--rounds 15] [--rate 10000] [--seconds 60] [--small]
+
+today_table of one bot of 25 beside two queries that the engine takes alone: EDGES, one GROUP BY of the bot's edges
+with their moves, rooms and customers; and SAME, which also has the dialogs' visits, rooms and customers, and what was
+carried (the table has open visits besides). live_counts is asked for all 25 bots. In turns, so that what else goes on
+on the machine falls on all; CPU is that of ClickHouse's process, while nothing arrives. Then a worker runs and events
+come at --rate; at the end what live_counts says is compared with `moves FINAL`.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from bench.arriving import arriving
+from bench.day import make_day
+from bench.parts import committed, cpu_s, process, running, settings_in
+from broker.produce import Producer
+from broker.topics import make_topics
+from journey.calendar import Calendar
+from journey.events import TOPIC_LIVE
+from settings import Settings
+from sql.client import Client
+from sql.migrate import migrate
+from stack.jars import fetch
+from stack.parts import clickhouse_part, kafka_part
+
+SITE, BOT = "bench", "bot-0"
+WORKER = [sys.executable, "-m", "cli.main", "worker"]
+
+_FROM = """FROM moves FINAL
+    WHERE site_id = {site:String} AND bot_id = {bot:String} AND day = toDate(now(), {zone:String})"""
+EDGES = f"""SELECT step, dialog, move, message, next_step, next_dialog,
+    count() AS moves, uniqExact(room) AS rooms, uniqExact(customer) AS customers {_FROM}
+    GROUP BY step, dialog, move, message, next_step, next_dialog"""
+SAME = f"""SELECT step, dialog, move, message, next_step, next_dialog, count() AS moves, uniqExact(room) AS rooms,
+    uniqExact(customer) AS customers, countIf(toDate(entered_at, {{zone:String}}) <> day) AS carried {_FROM}
+    GROUP BY GROUPING SETS (
+        (day, step, dialog, move, message, next_step, next_dialog), (day, next_step, next_dialog))"""
+VIEWS = {
+    "EDGES": EDGES,
+    "SAME": SAME,
+    "today_table": "SELECT * FROM today_table(site = {site:String}, bot = {bot:String})",
+    "live_counts": "SELECT * FROM live_counts(site = {site:String})",
+}
+
+#: As the worker would have written them, up to the first offset.
+COUNTS = f"""
+    INSERT INTO edge_counts (topic, partition, day, site_id, bot_id, step, dialog, move, message, next_step,
+        next_dialog, moves, upto)
+    SELECT '{TOPIC_LIVE}', room % 12 AS of, day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog,
+        count(), 0
+    FROM moves FINAL
+    WHERE part < 9
+    GROUP BY of, day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog
+"""
+DIFFERENCE = """
+    SELECT count(), sum(abs(counted)) FROM (
+        SELECT sum(n) AS counted
+        FROM (
+            SELECT bot_id, step, dialog, move, message, next_step, next_dialog, toInt64(moves) AS n
+            FROM live_counts(site = {site:String})
+            UNION ALL
+            SELECT bot_id, step, dialog, move, message, next_step, next_dialog, -toInt64(1)
+            FROM moves FINAL WHERE site_id = {site:String} AND day = toDate(now(), {zone:String})
+        )
+        GROUP BY bot_id, step, dialog, move, message, next_step, next_dialog
+        HAVING counted <> 0
+    )
+"""
+
+
+async def first_offsets(settings: Settings) -> None:
+    """A tick for each partition: what comes after it lies above the offset that COUNTS has."""
+    async with Producer(settings.kafka, TOPIC_LIVE) as producer:
+        for _ in range(producer.partitions):
+            await producer.send(b'{"type":"tick"}')
+
+
+def fill(settings: Settings, client: Client, moves: int) -> None:
+    begun, calendar = time.monotonic(), Calendar(settings.timezone)
+    make_day(client, calendar.midnight(calendar.day(time.time_ns() // 1_000_000)), moves, [SITE])
+    client.run(COUNTS)
+    asyncio.run(first_offsets(settings))
+    (((there, counts),)) = client.rows("SELECT (SELECT count() FROM moves), (SELECT count() FROM edge_counts)")
+    print(f"{there:,} moves, {counts:,} rows of edge_counts, made in {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def ask(
+    client: Client, settings: Settings, pid: int, more: Callable[[int], bool]
+) -> dict[str, list[tuple[float, float]]]:
+    """Ask in turns as long as `more(round)`: of each, seconds by the clock and of ClickHouse's CPU."""
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in VIEWS}
+    given = {"site": SITE, "bot": BOT, "zone": settings.timezone}
+    for sql in VIEWS.values():
+        client.rows(sql, given)  # the first of each is not counted
+    turn = 0
+    while more(turn):
+        for name, sql in VIEWS.items():
+            begun, cpu = time.monotonic(), cpu_s(pid)
+            client.rows(sql, given)
+            took[name].append((time.monotonic() - begun, cpu_s(pid) - cpu))
+        turn += 1
+    return took
+
+
+def show(title: str, took: dict[str, list[tuple[float, float]]], *, cpu: bool) -> None:
+    print(f"{title}, {len(took['EDGES'])} rounds")
+    for name, found in took.items():
+        clock = sorted(seconds for seconds, _ in found)
+        words = [f"{name:12} p50 {1000 * median(clock):5.0f} ms  p95 {1000 * _at(clock, 0.95):5.0f} ms"]
+        if name == "today_table":
+            words += [f"{median(_ratios(found, took[bare], 0)):.2f} x {bare}" for bare in ("EDGES", "SAME")]
+        if cpu:
+            words.append(f"CPU {1000 * sum(used for _, used in found) / len(found):5.0f} ms")
+        print("  " + ", ".join(words), flush=True)
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _ratios(found: Iterable[tuple[float, float]], bare: Iterable[tuple[float, float]], place: int) -> list[float]:
+    """Of each round, one beside the other."""
+    return [one[place] / other[place] for one, other in zip(found, bare, strict=True)]
+
+
+def while_arriving(settings: Settings, client: Client, pid: int, rate: float, seconds: float) -> None:
+    with process(settings, "worker", WORKER) as worker, arriving(settings, rate, seconds + 120) as sender:
+        until = time.monotonic() + 120
+        while committed(settings, "turnpath") < 20 * rate / 10:
+            assert worker.code is None, worker.last_words()
+            assert time.monotonic() < until, f"the worker does not come along: {worker.last_words()}"
+            time.sleep(0.5)
+        begun, first = time.monotonic(), committed(settings, "turnpath")
+        took = ask(client, settings, pid, lambda _: time.monotonic() < begun + seconds)
+        came = (committed(settings, "turnpath") - first) / (time.monotonic() - begun)
+        show(f"while {came:,.0f} events/s are consumed", took, cpu=False)
+        sender.stop(10)
+        _settle(settings)
+    edges, moves = client.rows(DIFFERENCE, {"site": SITE, "zone": settings.timezone})[0]
+    print(f"edges in which live_counts and moves FINAL differ: {edges}, by {moves} moves")
+
+
+def _settle(settings: Settings) -> None:
+    """Wait until nothing more is committed."""
+    last, since = -1, time.monotonic()
+    while time.monotonic() < since + 3:
+        if (now := committed(settings, "turnpath")) != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.3)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--moves", type=int, default=8_000_000)
+    options.add_argument("--rounds", type=int, default=15)
+    options.add_argument("--rate", type=float, default=10_000)
+    options.add_argument("--seconds", type=float, default=60)
+    options.add_argument("--small", action="store_true", help="400,000 moves, 5 rounds, 1,000 events/s for 10 s")
+    given = options.parse_args()
+    if given.small:
+        given.moves, given.rounds, given.rate, given.seconds = 400_000, 5, 1_000, 10
+    with TemporaryDirectory(prefix="turnpath-bench-") as folder, ExitStack() as parts:
+        settings = settings_in(Path(folder))
+        fetch(settings.cache)
+        clickhouse = parts.enter_context(running(clickhouse_part(settings), Path(folder)))
+        parts.enter_context(running(kafka_part(settings), Path(folder)))
+        make_topics(settings)
+        migrate(settings)
+        client = parts.enter_context(Client(settings.clickhouse))
+        fill(settings, client, given.moves)
+        show("quiet", ask(client, settings, clickhouse.pid, lambda turn: turn < given.rounds), cpu=True)
+        while_arriving(settings, client, clickhouse.pid, given.rate, given.seconds)
+
+
+if __name__ == "__main__":
+    main()

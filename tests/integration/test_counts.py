@@ -1,0 +1,163 @@
+"""`edge_counts` and `live_counts` over the real tables: what was counted is what stands in `moves`."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from journey.calendar import Calendar
+from journey.events import TOPIC_LIVE
+from scheduler.watch import Watch
+from settings import Settings
+from sql.client import Client
+from sql.counts import differences
+from sql.migrate import MIGRATIONS, variables
+from stack.checkup import checkup
+from tests.counted import value
+from tests.integration.scene import Scene
+from tests.unit.histories import DAY, T0
+
+SEOUL = Calendar("Asia/Seoul")
+_EDGE = "bot_id, step, dialog, move, message, next_step, next_dialog"
+
+
+@pytest.fixture
+def scene(settings: Settings) -> Iterator[Scene]:
+    with Client(settings.clickhouse) as client, Client(settings.clickhouse) as readback:
+        yield Scene(client, readback, 0)
+
+
+def now() -> int:
+    """ms after T0."""
+    return round(time.time() * 1000) - T0
+
+
+def today() -> date:
+    return SEOUL.day(now() + T0)
+
+
+def play(scene: Scene) -> None:
+    """Rooms of today in two bots: a late filler, a duplicate, one moved to the other bot, one that fell silent."""
+    at = now()
+    scene.receive(*(scene.event(seq, at, room=f"r{n}") for n in range(3) for seq in (1, 2, 4)), at=at)
+    scene.receive(scene.event(5, at + 40_000, room="r0"), at=at + 40_000)  # r0 goes on with a gap
+    scene.receive(scene.event(3, at, room="r0", bot_id="other"), scene.event(1, at, room="r1"), at=at + 41_000)
+    scene.receive(scene.event(1, at - DAY, room="silent"), at=at - DAY)
+    scene.tick(at + 100_000)
+
+
+def live(client: Client, site: str) -> Counter[Any]:
+    rows = client.rows(f"SELECT {_EDGE}, moves FROM live_counts(site = {{site:String}})", {"site": site})
+    assert len({row[:7] for row in rows}) == len(rows), "an edge twice"
+    return Counter({row[:7]: row[7] for row in rows})
+
+
+def counted(client: Client, site: str, day: date) -> Counter[Any]:
+    """Another way: the rows themselves."""
+    rows = client.rows(
+        f"SELECT {_EDGE} FROM moves FINAL WHERE site_id = {{site:String}} AND day = {{day:Date}}",
+        {"site": site, "day": day},
+    )
+    return Counter(rows)
+
+
+def agree(client: Client, site: str) -> Counter[Any]:
+    """live_counts is what stands in `moves`; once more where a midnight fell between."""
+    while True:
+        day = today()
+        found, expected = live(client, site), counted(client, site, day)
+        if day == today():
+            assert found == expected
+            return found
+
+
+def test_live_counts_are_the_moves_that_stand(scene: Scene) -> None:
+    play(scene)
+    found = agree(scene.client, scene.site)
+    assert {edge[3] for edge in found} >= {"start", "next_step"}
+    assert agree(scene.client, "no such site") == Counter()
+
+
+def test_a_timeout_of_today_is_counted_once(scene: Scene) -> None:
+    play(scene)
+    found = agree(scene.client, scene.site)
+    assert sum(moves for edge, moves in found.items() if edge[4] == "timeout") == 1
+
+
+def test_what_is_read_again_is_not_counted_again(scene: Scene) -> None:
+    play(scene)
+    before = agree(scene.client, scene.site)
+    scene.committed[TOPIC_LIVE] = 0
+    scene.start_anew()
+    scene.committed[TOPIC_LIVE] = 7
+    scene.start_anew()
+    assert agree(scene.client, scene.site) == before
+
+
+def miscount(scene: Scene, by: int) -> None:
+    """One of today's totals becomes another."""
+    sql = (
+        "INSERT INTO edge_counts SELECT * REPLACE (moves + {by:Int64} AS moves) FROM edge_counts FINAL "
+        "WHERE day = {day:Date} AND move = 'start' ORDER BY bot_id, dialog, partition LIMIT 1"
+    )
+    scene.client.run(sql, {"by": by, "day": today()})
+
+
+def test_a_difference_that_lasts_is_named_and_one_that_passes_is_not(scene: Scene) -> None:
+    play(scene)
+    assert differences(scene.client, today(), lambda _: None) == {}
+    miscount(scene, 2)
+    (found,) = differences(scene.client, today(), lambda _: None).items()
+    assert found[0][0] == scene.site
+    assert found[1] == 2
+
+    def mend(_: float) -> None:
+        miscount(scene, -2)
+
+    looked = iter([mend])
+    assert differences(scene.client, today(), lambda s: next(looked, lambda _: None)(s)) == {}
+
+
+def test_the_doctor_and_the_metric_name_counts_that_differ(
+    scene: Scene, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(scene)
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between looks
+
+    def state() -> str:
+        return next(finding.state for finding in checkup(settings) if finding.part == "counts")
+
+    watch = Watch(settings, lambda: now() + T0)
+    watch.look()
+    assert value("turnpath_counts_differences") == 0
+    assert state() == "ok"
+    miscount(scene, 1)
+    assert state() == "warning"
+    watch._counts_at = 0.0
+    watch.look()
+    assert value("turnpath_counts_differences") == 1
+
+
+def test_the_migration_counts_what_was_there_before(scene: Scene, settings: Settings) -> None:
+    """And a worker goes on from there: what it reads again is in it already, what is new is counted."""
+    play(scene)
+    before = agree(scene.client, scene.site)
+    scene.client.run("TRUNCATE TABLE edge_counts")
+    scene.client.run(_filling(settings))
+    assert agree(scene.client, scene.site) == before
+    scene.committed[TOPIC_LIVE] = 3
+    scene.start_anew()
+    assert agree(scene.client, scene.site) == before
+    scene.receive(scene.event(1, now(), room="new"), at=now() + 200_000)
+    assert agree(scene.client, scene.site).total() == before.total() + 1
+
+
+def _filling(settings: Settings) -> str:
+    text = (MIGRATIONS / "0004_edge_counts.sql").read_text(encoding="utf-8")
+    statement = text[text.index("INSERT INTO") :].rstrip().rstrip(";")
+    for name, given in variables(settings).items():
+        statement = statement.replace(f"${{{name}}}", given)
+    return statement
