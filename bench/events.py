@@ -21,8 +21,9 @@ def room_events(number: int, rng: random.Random) -> Iterator[dict[str, object]]:
         "scenario_version": "2026-11",
     }
     for seq in range(1, TURNS + 1):
-        sent = {"input_kind": "none"} if seq == 1 else {"input_kind": "button", "input": f"선택 {rng.randrange(5)}"}
-        yield {"type": "turn", **head, "seq": seq, "dialog": f"대화 {seq}-{rng.randrange(6)}", **sent}
+        place = int(4 * rng.random() ** 2)  # a button leads to its dialog, and a few have most of the moves
+        sent = {"input_kind": "none"} if seq == 1 else {"input_kind": "button", "input": f"선택 {place}"}
+        yield {"type": "turn", **head, "seq": seq, "dialog": f"대화 {seq}-{place}", **sent}
     yield {"type": "room_closed", **head, "seq": TURNS + 1, "closed_by": "customer"}
 
 

@@ -1,5 +1,6 @@
 -- The incremental counts of moves by edge (stream/counts.py): of each partition of the topic and each local day,
--- `moves` so far, and `upto`, the offset up to which it counts. Rows of parts 0 and 1.
+-- `moves` so far, and `upto`, the offset up to which it counts. Rows of parts 0 and 1. The key has the edge as a hash:
+-- merging by its eight columns took FINAL three times as long.
 CREATE TABLE IF NOT EXISTS edge_counts
 (
     topic LowCardinality(String),
@@ -13,13 +14,14 @@ CREATE TABLE IF NOT EXISTS edge_counts
     message LowCardinality(String),
     next_step UInt16,
     next_dialog LowCardinality(String),
+    edge UInt128 DEFAULT reinterpretAsUInt128(sipHash128(bot_id, step, dialog, move, message, next_step, next_dialog)),
     moves Int64,
     upto UInt64,
     written_on Date DEFAULT toDate(now(), '${TIMEZONE}')
 )
 ENGINE = ReplacingMergeTree(upto)
 PARTITION BY day
-ORDER BY (site_id, day, bot_id, step, dialog, move, message, next_step, next_dialog, topic, partition)
+ORDER BY (site_id, day, partition, edge, topic)
 TTL written_on + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
 SETTINGS ttl_only_drop_parts = 1;
 

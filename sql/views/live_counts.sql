@@ -12,3 +12,4 @@ FROM (
 GROUP BY bot_id, step, dialog, move, message, next_step, next_dialog
 HAVING sum(counted) > 0
 ORDER BY bot_id, step, dialog, move, message, next_step, next_dialog
+SETTINGS max_threads = 1

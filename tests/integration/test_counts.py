@@ -101,7 +101,7 @@ def miscount(scene: Scene, by: int) -> None:
     """One of today's totals becomes another."""
     sql = (
         "INSERT INTO edge_counts SELECT * REPLACE (moves + {by:Int64} AS moves) FROM edge_counts FINAL "
-        "WHERE day = {day:Date} AND move = 'start' ORDER BY bot_id, dialog, partition LIMIT 1"
+        "WHERE day = {day:Date} AND move = 'start' ORDER BY bot_id, next_dialog LIMIT 1"
     )
     scene.client.run(sql, {"by": by, "day": today()})
 
