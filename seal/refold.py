@@ -20,7 +20,8 @@ _TURNS = (
     + ", ".join(f"toUnixTimestamp64Milli({name})" if name == "occurred_at" else name for name in EVENT)
     # received at the earliest a day before it occurred, by a clock that is a day ahead
     + " FROM turns WHERE day >= {first_day} - 2 "
-    "AND (site_id, room) IN (SELECT site_id, room FROM {marks} WHERE mark = '{refold}' "
+    # `room` is a hash of its site, too; a set of pairs takes five times as long to look through
+    "AND room IN (SELECT room FROM {marks} WHERE mark = '{refold}' "
     "AND room NOT IN (SELECT room FROM {marks} WHERE mark = '{elsewhere}')) "
     "ORDER BY site_id, room, seq, offset"
 )
