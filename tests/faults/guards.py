@@ -51,9 +51,11 @@ _PROTOCOL = "tests/faults/test_protocol.py::test_at_rest_the_tables_are_the_logs
 _WHATEVER = f"{_DELIVERY}test_the_tables_are_the_logs_whatever_happens"
 _SILENCE = f"{_DELIVERY}test_in_silence_gaps_are_given_up_and_idle_rooms_close"
 _WRITER = "tests/unit/test_writer_generations.py::"
+_COUNTED = "tests/unit/test_counts.py::"
 _TRANSPORT = "tests/unit/test_transport.py::"
 
 _ROOMS, _BATCH, _CHANGES, _AGENTS = "stream/rooms.py", "stream/batch.py", "stream/changes.py", "stream/agents.py"
+_COUNTS = "stream/counts.py"
 
 
 def _insert(name: str) -> str:
@@ -116,6 +118,18 @@ GUARDS = (
     Guard("6", "polls are committed in the order of offsets, none left out", "stream/transport.py",
           "while polls and polls[0].acked and polls[0].tracked:", "while polls and (polls[0].acked or len(polls) > 1):",
           f"{_TRANSPORT}test_only_the_longest_acked_run_is_committed"),
+    # -- the incremental counts (Delivery 6, CLICKHOUSE.md) ------------------------------------------------------------
+    Guard("6", "what the counts of a day have is not counted again", _COUNTS, "if offset > of_day.upto:", "if True:",
+          f"{_COUNTED}test_crashes_replays_and_zombies_count_once"),
+    Guard("6", "an edge whose changes add up to nothing is written", _COUNTS,
+          "for edge in edges]", "for edge in edges if of_day.totals[edge]]",
+          f"{_COUNTED}test_an_edge_whose_changes_add_up_to_nothing_is_written"),
+    Guard("4, 6", "a row that differs leaves one edge and joins another", _CHANGES,
+          "        if old != new:\n", "        if old is None or new is None:\n", _WHATEVER),
+    Guard("6, 7", "the batch before is written before counts are read back", _BATCH,
+          "self._await_batch(self._latest)", "pass", _PROTOCOL),
+    Guard("6, 8", "an assignment begins with empty counts", _BATCH, "        self._counts.forget()\n", "",
+          f"{_DELIVERY}test_counts_of_an_assignment_before_are_not_counted_on"),
     # -- reading back (Delivery 7) -------------------------------------------------------------------------------------
     Guard("7", "only what lies below the batch's first offset is taken in", _BATCH,
           " and item.entry.offset < below", "", _WHATEVER),
