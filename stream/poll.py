@@ -42,7 +42,8 @@ def decode_all(poll: Poll) -> list[Decoded]:
         try:
             decoded.append(decode(record.value, record.key, record.timestamp))
         except DeadLetter as dead:
-            decoded.append(dead)
+            # not `dead` itself: by its traceback it holds this frame, and so all records, until the cycle is collected
+            decoded.append(DeadLetter(dead.reason, dead.detail))
     return decoded
 
 
