@@ -11,7 +11,7 @@ from seal.run import Sealer
 from settings import Settings
 from sql.client import Client
 from tests.faults.forked import context, with_its_parent
-from tests.faults.parts import Parts
+from tests.faults.parts import Parts, Worker
 from tests.faults.points import Plan, arm_seal
 from tests.waiting import until
 
@@ -27,14 +27,22 @@ _TABLES = {
 _LIMIT_S = 300
 
 
-def crash_workers(parts: Parts, points: Iterable[tuple[str, int]]) -> None:
-    """One worker after the other; each finds what the one before left, and dies at its point, at that passing."""
+def crash_workers(parts: Parts, points: Iterable[tuple[str, int]], meanwhile: Callable[[str], None]) -> None:
+    """One worker after the other; each finds what the one before left, and dies at its point, at that passing.
+
+    `meanwhile`: called with the point again and again until then.
+    """
     for point, passing in points:
         worker = parts.start_worker(Plan(crash=point, passing=passing, session_s=1.5))
         worker.meant_to_end = True
-        until(lambda dying=worker: dying.process.code is not None, _LIMIT_S)  # type: ignore[misc]
+        until(lambda dying=worker, at=point: _is_dead(dying, at, meanwhile), _LIMIT_S)  # type: ignore[misc]
         assert worker.process.code == -9, f"{point}: {worker.process.last_words()}"
         parts.workers.remove(worker)
+
+
+def _is_dead(worker: Worker, point: str, meanwhile: Callable[[str], None]) -> bool:
+    meanwhile(point)
+    return worker.process.code is not None
 
 
 # -- the seal ----------------------------------------------------------------------------------------------------------
