@@ -62,6 +62,9 @@ class Outcome:
 
 
 #: Records consumed; not rows of `turns`, which merges make fewer.
+#: What an assignment may need but once.
+_ONCE = ("partition_time", "counts")
+
 #: So many records, and then nothing: what waits for others waits for the time to pass.
 _BURST, _BURST_S = 200, 6.0
 
@@ -165,7 +168,7 @@ class Driver:
     def _crash(self) -> None:
         for worker in list(self.parts.workers):
             self.parts.stop(worker)
-        points = [(point, self.rng.choice((1, 2, 3))) for point in self.scenario.crashes]
+        points = [(at, 1 if at.startswith(_ONCE) else self.rng.choice((1, 2, 3))) for at in self.scenario.crashes]
         crash_workers(self.parts, points, self._send_for)
         self.done["crash"] = len(self.scenario.crashes)
         self.parts.start_worker()
