@@ -17,7 +17,7 @@ from sql.migrate import migrate
 from tests.integration.made_rooms import insert_daily
 
 #: Reads over all threads; TURNPATH_TEST_READS for more.
-READS = int(os.environ.get("TURNPATH_TEST_READS", "600"))
+READS = int(os.environ.get("TURNPATH_TEST_READS", "300"))
 READERS = 3
 YESTERDAY = date.today() - timedelta(days=2)
 OF: dict[str, Value] = {"site": "s", "bot": "x", "from": YESTERDAY, "to": YESTERDAY}
