@@ -3,6 +3,7 @@
 import errno
 import random
 import socket
+from collections import deque
 
 from journey.errors import BadSetting
 
@@ -10,6 +11,9 @@ from journey.errors import BadSetting
 # a port chosen here is not taken by a client before its server starts.
 _FROM, _TO = 20_000, 32_000
 _random = random.SystemRandom()
+
+#: Of the ports given last; a server that takes longer to start than the next 200 of its process is not known.
+_tokens: deque[socket.socket] = deque(maxlen=200)
 
 
 def split(address: str) -> tuple[str, int]:
@@ -39,8 +43,25 @@ def is_free(address: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens now."""
+    """A port of 127.0.0.1 where nobody listens now, and that no process of this machine was given lately."""
     while True:
         port = _random.randrange(_FROM, _TO)
-        if is_free(f"127.0.0.1:{port}"):
+        if is_free(f"127.0.0.1:{port}") and _taken(port):
             return port
+
+
+def _taken(port: int) -> bool:
+    """Take the port until its server listens: seconds pass, in which another process may look for one.
+
+    The token is a name that only one socket of the machine can have; the kernel drops it with the process.
+    """
+    token = socket.socket(socket.AF_UNIX)
+    try:
+        token.bind(f"\0turnpath-port-{port}")
+    except OSError:
+        token.close()
+        return False
+    if len(_tokens) == _tokens.maxlen:
+        _tokens[0].close()
+    _tokens.append(token)
+    return True

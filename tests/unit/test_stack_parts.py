@@ -13,7 +13,7 @@ import pytest
 from journey.errors import BadSetting, Busy, OutputFailed, Unreachable
 from scripts.settings_page import PAGE, page
 from settings import Settings, load
-from stack import health, jars, kafka, redis
+from stack import health, jars, kafka, ports, redis
 from stack.checkup import checkup
 from stack.local import folder, only_one
 from stack.parts import environment
@@ -62,6 +62,23 @@ def test_a_port_where_someone_listens_is_not_free() -> None:
     with socket.create_server(split(address)):
         assert not is_free(address)
     assert is_free(address)
+
+
+def test_a_port_is_given_once_while_its_server_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a name that the whole machine shares: two who look for a port in the same second get two."""
+
+    given = free_port()
+
+    class Same:
+        def __init__(self) -> None:
+            self.next = given - 1
+
+        def randrange(self, *_: int) -> int:
+            self.next += 1
+            return self.next
+
+    monkeypatch.setattr(ports, "_random", Same())
+    assert free_port() != given
 
 
 def test_an_address_of_another_machine_is_a_wrong_setting() -> None:
