@@ -46,6 +46,8 @@ async def partitions_of(kafka: str, client: Any, topic: str) -> list[int]:
     found = cluster.partitions_for_topic(topic)
     if not found:
         raise Unreachable(f"Kafka at {kafka} has no topic {topic}: run `turnpath migrate` first")
+    # or else the first question about it fails, and is asked again 0.1 s later
+    await answered(kafka, client.add_topic(topic))
     return sorted(found)
 
 

@@ -10,7 +10,7 @@ from journey.errors import SealFailed
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE
 from seal.metrics import step
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 
 #: (topic, partition, committed offset)
 Reached = list[tuple[str, int, int]]

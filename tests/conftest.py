@@ -4,7 +4,7 @@ They are children of this process, which the kernel kills with it: none is left 
 
 - `kafka`: one broker for the session. Its topics are shared, so a test that uses it names its own (`topic_name`).
 - `fresh_kafka`: a broker of the test's own (2 s), for tests on the fixed topics and the worker's group.
-- `database_url`: a fresh, empty database; `migrated_url`: one with tables and views.
+- `database_url`: a fresh database; `migrated_url`: one with tables and views, all empty.
 - `settings`: all of it, the shared broker; `fresh_settings`: the same with a broker of the test's own.
 """
 
@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from settings import Settings
 from settings import load as load_settings
 from sql.client import Client
-from sql.migrate import migrate
 from stack.jars import fetch
 from stack.parts import Part, clickhouse_part, kafka_part, redis_part
 from stack.ports import free_port
+from tests.databases import Databases
 
 # Small, and compiled lightly: a test's broker has little to do and shall be up soon.
 _SMALL_JAVA = ("-Xmx256m", "-XX:TieredStopAtLevel=1")
@@ -148,11 +149,27 @@ def database_url(clickhouse_address: str) -> Iterator[str]:
         client.run(f"DROP DATABASE IF EXISTS {name}")
 
 
+@pytest.fixture(scope="session")
+def databases(clickhouse_address: str) -> Databases:
+    """The migrated databases of the session's ClickHouse."""
+    return Databases(clickhouse_address)
+
+
+@contextmanager
+def lent(databases: Databases, redis_url: str, settings: Settings) -> Iterator[str]:
+    """The address of an empty database, migrated by these settings; what Redis knows of it is forgotten afterwards."""
+    database = databases.lend(settings)
+    yield databases.url(database)
+    databases.take_back(database)
+    with Redis.from_url(redis_url) as server:
+        server.flushdb()
+
+
 @pytest.fixture
-def migrated_url(database_url: str, tmp_path: Path) -> str:
-    """A fresh database with tables and views."""
-    migrate(somewhere(tmp_path, clickhouse=database_url))
-    return database_url
+def migrated_url(databases: Databases, redis_url: str, tmp_path: Path) -> Iterator[str]:
+    """An empty database with tables and views."""
+    with lent(databases, redis_url, somewhere(tmp_path)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from journey.fold import fold
 from seal.reseal import Resealer
 from settings import Settings
 from sql.client import Client
-from sql.migrate import migrate
 from sql.sink import Sink
 from tests.integration.seal.scene import CUSTOMERS, FAR, made, sealer
 from tests.integration.seal.truth import (
@@ -87,7 +86,6 @@ class Scene:
 
 def played(settings: Settings, client: Client, seed: str, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """The scene of a random log. Its records go by no broker: what was reached there is what was consumed here."""
-    migrate(settings)
     log, consumer = made(client, seed, rooms=60, late=0.2)
     bots = random_bots(log.rng, log)
     Sink(client).bots(bots)

@@ -6,7 +6,6 @@ from journey.errors import SealFailed
 from seal import build
 from settings import Settings
 from sql.client import Client
-from sql.migrate import migrate
 from tests.integration.seal.scene import left_behind, play, sealer
 
 
@@ -40,7 +39,6 @@ def test_a_room_with_two_rows_is_noticed(consumed: Settings) -> None:
 
 def _fails(settings: Settings, words: str, before: str = "SELECT 1") -> None:
     """A seal fails with these words and leaves nothing; `before`: a statement that spoils the tables."""
-    migrate(settings)
     log, _ = play(settings, "check", rooms=20)
     with Client(settings.clickhouse) as client:
         client.run(before)

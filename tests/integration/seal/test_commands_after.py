@@ -18,7 +18,6 @@ from seal.status import why_waiting
 from seal.verify import verify
 from settings import Settings
 from sql.client import Client
-from sql.migrate import migrate
 from tests.integration.seal.late import WHY, Scene, played
 from tests.integration.seal.scene import FAR, SEOUL
 from tests.integration.seal.truth import SEAL_AT
@@ -108,7 +107,6 @@ def test_what_does_not_go_together(given: tuple[str, ...], said: str) -> None:
 
 def test_another_time_zone_seals_nothing(consumed: Settings) -> None:
     """The days in the tables are Seoul's: every way to a seal ends with what to set back, also the scheduler's loop."""
-    migrate(consumed)
     day = date(2026, 3, 6)
     assert Sealer(consumed, lambda: FAR, lambda words: None).seal(day).is_new
     moved = consumed.model_copy(update={"timezone": "America/New_York"})

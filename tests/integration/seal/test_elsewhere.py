@@ -9,7 +9,6 @@ from journey.events import TOPIC_LIVE, Event, RoomKey
 from seal.reseal import Resealer
 from settings import Settings
 from sql.client import Client
-from sql.migrate import migrate
 from tests.integration.seal.scene import CUSTOMERS, FAR, FIRST, SEOUL, same, sealer
 from tests.integration.seal.truth import SEAL_AT, Consumer, RandomLog, count, published, record
 from tests.unit.histories import DAY, HOUR
@@ -49,7 +48,6 @@ def test_a_room_that_went_on_stays_in_its_seal_until_that_is_resealed(
     consumed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seal.reseal.await_consumed", lambda *_: [(TOPIC_LIVE, 0, 0)])
-    migrate(consumed)
     log = RandomLog(random.Random("elsewhere"), SEOUL, FIRST, 4, rooms=5)
     silent, closed = RoomKey("s", "silent"), RoomKey("s", "closed")
     sent = sorted(fell_silent(log, silent) + was_closed(log, closed), key=lambda item: item[0])

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import islice
+from pathlib import Path
 
 import orjson
 import pytest
@@ -25,6 +27,7 @@ from settings import Settings
 from sql.client import Client
 from stack.parts import environment, turnpath
 from stream.poll import Poll
+from tests.conftest import broker
 from tests.integration.seal.scene import (
     FIRST,
     ROOT,
@@ -102,10 +105,23 @@ def test_a_seal_waits_until_the_cut_off_is_consumed(fresh_settings: Settings) ->
     assert {p: offset for topic, p, offset in noted if topic == TOPIC_LIVE and offset} == ends(kafka)
 
 
-def test_nothing_is_published_while_the_workers_are_behind(fresh_settings: Settings) -> None:
-    make_topics(fresh_settings)
-    asyncio.run(send(fresh_settings.kafka, 3))
-    some = fresh_settings.model_copy(update={"seal_wait": timedelta(0)})
+@pytest.fixture(scope="module")
+def kafka_behind(kafka_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker with three records that nobody has consumed."""
+    with broker(tmp_path_factory.mktemp("kafka-behind"), kafka_template) as where:
+        make_topics(Settings(kafka=where))
+        asyncio.run(send(where, 3))
+        yield where
+
+
+@pytest.fixture
+def behind(kafka_behind: str, redis_url: str, migrated_url: str) -> Settings:
+    """All parts but workers."""
+    return Settings(kafka=kafka_behind, redis=redis_url, clickhouse=migrated_url)
+
+
+def test_nothing_is_published_while_the_workers_are_behind(behind: Settings) -> None:
+    some = behind.model_copy(update={"seal_wait": timedelta(0)})
     day = date(2099, 1, 1)  # as if the records had been there before its cut-off
     with pytest.raises(SealFailed, match="TURNPATH_SEAL_WAIT"):
         sealer(some, SEOUL.cut_off(day, SEAL_AT)).seal(day)
@@ -162,17 +178,15 @@ def test_the_scheduler_seals_what_is_due_and_ends_when_told(quiet: Settings) -> 
         assert rooms == [(SEOUL.day(live + DAY), "r", 2)], "its silence ended it, 24 hours later"
 
 
-def test_the_scheduler_ends_in_the_middle_of_a_wait(fresh_settings: Settings) -> None:
-    make_topics(fresh_settings)
-    asyncio.run(send(fresh_settings.kafka, 3))
-    tomorrow = fresh_settings.model_copy(update={"seal_wait": timedelta(hours=1)})
+def test_the_scheduler_ends_in_the_middle_of_a_wait(behind: Settings) -> None:
+    tomorrow = behind.model_copy(update={"seal_wait": timedelta(hours=1)})
     code = (
         "import signal, sys, cli.scheduler as c\n"
         "c.SystemClock.now = lambda self: int(sys.argv[1])\n"
         "c.command([], standalone_mode=False)"
     )
     now = SEOUL.cut_off(date(2099, 1, 1), SEAL_AT)
-    with Client(fresh_settings.clickhouse) as client:
+    with Client(behind.clickhouse) as client:
         recent = SEOUL.cut_off(date(2098, 12, 30), SEAL_AT)
         key, event = RoomKey("s", "r"), Event("turn", 1, recent, "x", "c", dialog="A", input_kind="none")
         first = Consumer(client, RandomLog(random.Random(1), SEOUL, FIRST, 1, 1))

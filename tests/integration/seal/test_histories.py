@@ -20,7 +20,6 @@ from journey.fold import fold
 from seal.run import Sealer
 from settings import Settings
 from sql.client import Client
-from sql.migrate import migrate
 from sql.sink import Sink
 from tests.integration.seal.scene import CUSTOMERS, FAR, left_behind, same
 from tests.integration.seal.truth import (
@@ -59,18 +58,27 @@ class Histories:
 
 
 @pytest.fixture(params=ZONES, ids=str)
-def histories(consumed: Settings, request: pytest.FixtureRequest) -> Iterator[Histories]:
-    zone, first = ZONES[request.param]
-    settings = consumed.model_copy(update={"timezone": zone})
-    migrate(settings)
-    rng = random.Random(f"{request.param} {os.environ.get('TURNPATH_TEST_SEED', '')}")
+def case(request: pytest.FixtureRequest) -> str:
+    """One of ZONES."""
+    return str(request.param)
+
+
+@pytest.fixture
+def zone(case: str) -> str:
+    return ZONES[case][0]
+
+
+@pytest.fixture
+def histories(consumed: Settings, case: str) -> Iterator[Histories]:
+    zone, first = ZONES[case]
+    rng = random.Random(f"{case} {os.environ.get('TURNPATH_TEST_SEED', '')}")
     sites = [f"site {n:04}" for n in range(HISTORIES)]
     rooms = ROOMS_OF_A_PARTITION * HISTORIES
     log = RandomLog(rng, Calendar(zone), first, 4, rooms, late=0.1, late_rooms=0.1, conflicts=0.05, sites=sites)
-    with Client(settings.clickhouse) as client:
+    with Client(consumed.clickhouse) as client:
         bots = random_bots(rng, log)
         Sink(client).bots(bots)
-        yield Histories(settings, log, bots, Consumer(client, log))
+        yield Histories(consumed, log, bots, Consumer(client, log))
 
 
 def test_each_seal_is_what_a_count_of_the_log_says(histories: Histories) -> None:

@@ -13,11 +13,10 @@ from seal.publish import Seal, publish
 from seal.stage import stage
 from settings import Settings
 from sql.client import Client, Value
-from sql.migrate import migrate
 from tests.integration.made_rooms import insert_daily
 
 #: Reads over all threads; TURNPATH_TEST_READS for more.
-READS = int(os.environ.get("TURNPATH_TEST_READS", "300"))
+READS = int(os.environ.get("TURNPATH_TEST_READS", "120"))
 READERS = 3
 YESTERDAY = date.today() - timedelta(days=2)
 OF: dict[str, Value] = {"site": "s", "bot": "x", "from": YESTERDAY, "to": YESTERDAY}
@@ -91,7 +90,6 @@ def counts(answer: list[dict[str, Any]]) -> Iterator[int]:
 
 
 def test_no_answer_is_of_two_revisions(consumed: Settings) -> None:
-    migrate(consumed)
     publisher = Publisher(consumed)
     publisher.start()
     with Client(consumed.clickhouse) as client:

@@ -11,7 +11,6 @@ from seal.publish import Seal
 from seal.run import Sealer
 from settings import Settings
 from sql.client import Client
-from sql.migrate import migrate
 from stack.parts import redis_part
 from tests.conftest import somewhere
 from tests.integration.seal.scene import CUSTOMERS, FAR, SEOUL, left_behind, made, play, rows_of, same, sealer
@@ -25,7 +24,6 @@ NO_REDIS = {"redis": "redis://127.0.0.1:1/0"}
 
 def test_two_at_once(consumed: Settings) -> None:
     """Half of the times under the lock, of which one may be turned away, half without a Redis."""
-    migrate(consumed)
     log, _ = play(consumed, "twenty", rooms=20)
     day, rng = log.days[1], random.Random("twice")
     want = sealer(consumed).seal(day).checksum
@@ -70,7 +68,6 @@ def at_once(settings: Settings, day: date, later: float) -> list[Seal]:
 
 def test_redis_gone_in_the_middle(consumed: Settings, tmp_path: Path) -> None:
     """Who holds the lock goes on without it, and who comes then is not kept out."""
-    migrate(consumed)
     log, _ = play(consumed, "redis", rooms=20)
     own = somewhere(tmp_path, redis=somewhere(tmp_path).redis)
     part = redis_part(own)
@@ -91,7 +88,6 @@ def test_redis_gone_in_the_middle(consumed: Settings, tmp_path: Path) -> None:
 
 def test_beside_a_running_stream(consumed: Settings) -> None:
     """Events of the next days, and late ones of this, come in at full speed all the while."""
-    migrate(consumed)
     with Client(consumed.clickhouse) as client, Client(consumed.clickhouse) as worker:
         log, consumer = made(worker, "stream", rooms=250)
         day = log.days[1]

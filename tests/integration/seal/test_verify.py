@@ -67,16 +67,14 @@ def test_what_was_changed_is_named(scene: Scene) -> None:
             "SELECT DISTINCT room_id FROM daily WHERE kind = 'room' AND day = {d:Date} LIMIT 2", {"d": second}
         )
     )
-    alter = "ALTER TABLE daily {what} SETTINGS mutations_sync = 2"
     of_day = f"day = '{second}' AND kind"
-    client.run(alter.format(what=f"DELETE WHERE {of_day} = 'room' AND room_id = '{room}'"))
     client.run(
-        alter.format(
-            what=f"UPDATE customer = 1, ended_at = ended_at + 1 WHERE {of_day} = 'room' AND room_id = '{customer}'"
-        )
+        "ALTER TABLE daily "
+        f"DELETE WHERE {of_day} = 'room' AND room_id = '{room}', "
+        f"UPDATE customer = 1, ended_at = ended_at + 1 WHERE {of_day} = 'room' AND room_id = '{customer}', "
+        f"UPDATE moves = moves + 1 WHERE {of_day} = 'edge' AND step = 0, "
+        f"UPDATE dialog = 'other' WHERE {of_day} = 'node' AND step = 1 AND number = 1 SETTINGS mutations_sync = 2"
     )
-    client.run(alter.format(what=f"UPDATE moves = moves + 1 WHERE {of_day} = 'edge' AND step = 0"))
-    client.run(alter.format(what=f"UPDATE dialog = 'other' WHERE {of_day} = 'node' AND step = 1 AND number = 1"))
     found = verified(scene, second).differences
     assert {one.what for one in found} == {"edge", "node", "room", "customer", "checksum"}
     assert [one.recomputed for one in found if one.name == room] == ["is in"]
