@@ -1,4 +1,4 @@
-"""The incremental counts against the rows that they count: `edge_counts` and `moves FINAL` of a day."""
+"""The incremental counts against the rows that they count: `edge_counts` and `timeouts`, and `moves FINAL` of a day."""
 
 import random
 from collections.abc import Callable
@@ -18,7 +18,9 @@ SELECT {_EDGE}, sum(sign) AS surplus
 FROM (
     SELECT {_EDGE}, moves AS sign FROM edge_counts FINAL WHERE day = {{day:Date}}
     UNION ALL
-    SELECT {_EDGE}, toInt64(-1) FROM moves FINAL WHERE day = {{day:Date}} AND part != 9
+    SELECT {_EDGE}, 1 FROM timeouts FINAL WHERE day = {{day:Date}}
+    UNION ALL
+    SELECT {_EDGE}, toInt64(-1) FROM moves FINAL WHERE day = {{day:Date}}
 )
 GROUP BY {_EDGE}
 HAVING surplus != 0
@@ -26,7 +28,7 @@ HAVING surplus != 0
 
 
 def differences(client: Client, day: date, wait: Callable[[float], object]) -> dict[CountedEdge, int]:
-    """Edges of a day that `edge_counts` has too often (positive) or too rarely, by how much; none where all is well.
+    """Edges of a day that the counts have too often (positive) or too rarely, by how much; none where all is well.
 
     Workers write on meanwhile, `moves` a moment before `edge_counts`: only what differs by the same amount at every
     look counts. `wait`: sleep so many seconds. Raises what sql.client.Client raises.

@@ -12,8 +12,12 @@ from sql.sink import EDGE_COUNTS, EVENT
 _ASKED = "SELECT arrayJoin(arrayZip({sites:Array(String)}, {rooms:Array(String)})) AS pair"
 _HASHES = f"SELECT pair.1, reinterpretAsUInt128(sipHash128(pair.1, pair.2)) FROM ({_ASKED})"
 
-#: `rooms` first: most rooms that are asked for are new, and `turns` is by far the larger table.
-_KNOWN = f"SELECT DISTINCT site_id, room_id, topic FROM rooms WHERE (site_id, room) IN ({_HASHES})"
+#: `rooms` first: most rooms that are asked for are new, and `turns` is by far the larger table. By their hashes alone,
+#: which hold the site: a set of pairs takes three times as long.
+KNOWN = (
+    "SELECT DISTINCT site_id, room_id, topic FROM rooms WHERE room IN (SELECT arrayJoin(arrayMap("
+    "(site, id) -> reinterpretAsUInt128(sipHash128(site, id)), {sites:Array(String)}, {rooms:Array(String)})))"
+)
 
 _TURNS = (
     "SELECT site_id, room_id, topic, partition, offset, toUnixTimestamp64Milli(received_at), "
@@ -80,7 +84,7 @@ class Readback:
         """Which of these rooms `rooms` has, and the topics that they came by."""
         topics: dict[RoomKey, set[str]] = {}
         for params in _parameters(keys):
-            for site_id, room_id, topic in self._client.rows(_KNOWN, params):
+            for site_id, room_id, topic in self._client.rows(KNOWN, params):
                 topics.setdefault(RoomKey(site_id, room_id), set()).add(topic)
         return topics
 

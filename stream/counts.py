@@ -4,7 +4,7 @@ A change of a room's rows counts at the offset of the record that caused it, and
 batch changes is written as totals with `upto`, the batch's last offset; the totals up to an offset are a function of
 the log, so whoever writes them writes the same. At the first use of a day of a partition its totals are read back;
 what was caused at or below the newest `upto` among them is in them already. Rows of parts 0 and 1 only: a timeout's
-may be written by a quiet look at the clock, which has no offset (live_counts adds them from `moves`).
+may be written by a quiet look at the clock, which has no offset (live_counts adds them from `timeouts`).
 """
 
 from collections.abc import Iterable, Mapping

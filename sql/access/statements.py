@@ -22,8 +22,8 @@ COLUMNS = {
     "is_deleted",
 }
 #: Tables without a customer, and those of them whose rows have a site.
-WHOLE = ("bots", "edge_counts", "daily", "daily_history", "progress", "installation")
-WITH_SITE = ("moves", "rooms", "edge_counts", "bots", "daily", "daily_history")
+WHOLE = ("bots", "edge_counts", "timeouts", "daily", "daily_history", "progress", "installation")
+WITH_SITE = ("moves", "rooms", "edge_counts", "timeouts", "bots", "daily", "daily_history")
 
 _LIMITS = (
     "max_execution_time = 60 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, "

@@ -1,4 +1,4 @@
--- Today's moves of all bots, from the incremental counts; timeouts, which no record made, from `moves`.
+-- Today's moves of all bots, from the incremental counts; and the timeouts, which no record made.
 SELECT bot_id, step, dialog, move, message, next_step, next_dialog, toUInt64(sum(counted)) AS moves
 FROM (
     SELECT bot_id, step, dialog, move, message, next_step, next_dialog, moves AS counted
@@ -6,7 +6,7 @@ FROM (
     WHERE site_id = {site:String} AND day = toDate(now(), '${TIMEZONE}')
     UNION ALL
     SELECT bot_id, step, dialog, move, message, next_step, next_dialog, 1
-    FROM moves FINAL PREWHERE part = 9
+    FROM timeouts FINAL
     WHERE site_id = {site:String} AND day = toDate(now(), '${TIMEZONE}')
 )
 GROUP BY bot_id, step, dialog, move, message, next_step, next_dialog

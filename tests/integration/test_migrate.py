@@ -23,7 +23,9 @@ from tests.conftest import somewhere
 
 FILES = sorted(sql_migrate.MIGRATIONS.glob("*.sql"))
 TABLES = {"schema_versions"} | {
-    name for path in FILES for name in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", path.read_text())
+    name
+    for path in FILES
+    for name in re.findall(r"CREATE (?:TABLE|MATERIALIZED VIEW) IF NOT EXISTS (\w+)", path.read_text())
 }
 
 
@@ -120,10 +122,11 @@ def test_a_changed_time_to_live_is_laid_on_the_tables(fresh: Settings) -> None:
         return {name: days for name, days in rows if days}
 
     migrate(fresh)
-    assert laid() == dict.fromkeys(("turns", "moves", "rooms", "edge_counts", "progress"), "90") | {"dead_letters": "7"}
+    of_events = ("turns", "moves", "rooms", "edge_counts", "timeouts", "progress")
+    assert laid() == dict.fromkeys(of_events, "90") | {"dead_letters": "7"}
     changed = other(fresh, keep_events=timedelta(days=30), keep_dead_letters=timedelta(hours=36))
     migrate(changed)
-    assert laid() == dict.fromkeys(("turns", "moves", "rooms", "edge_counts", "progress"), "30") | {"dead_letters": "2"}
+    assert laid() == dict.fromkeys(of_events, "30") | {"dead_letters": "2"}
 
 
 def test_an_edited_migration_is_refused(fresh: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

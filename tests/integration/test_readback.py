@@ -1,10 +1,12 @@
 """What the worker reads from ClickHouse: a partition's time, rooms that fell silent, rooms that speak again."""
 
+import re
 from typing import Any
 
 import pytest
 
 from journey.events import TOPIC_IMPORT, TOPIC_LIVE, RoomKey
+from sql import readback
 from sql.client import Client
 from sql.readback import Readback
 from sql.sink import EVENT, PROGRESS, ROOMS, TURNS, Sink
@@ -95,3 +97,20 @@ def test_rooms_that_speak_again_are_read_back_whole_and_no_others(client: Client
         ("one", 2, T0 + 2),
         ("two", 1, T0 + 1),
     }
+
+
+def test_a_room_is_known_by_site_and_id(client: Client) -> None:
+    Sink(client).rooms([room("r", T0), room("r", T0, topic=TOPIC_IMPORT, version=3), room("other", T0, site_id="t")])
+    asked = [RoomKey("s", "r"), RoomKey("t", "r"), RoomKey("s", "other"), RoomKey("t", "other")]
+    known = Readback(client).known_rooms(asked)
+    assert known.keys() == {RoomKey("s", "r"), RoomKey("t", "other")}
+    assert TOPIC_IMPORT in known[RoomKey("s", "r")]
+
+
+def test_who_looks_for_a_room_passes_over_the_days_that_have_it_not(client: Client) -> None:
+    days = [T0 - day * 24 * HOUR for day in range(9)]
+    Sink(client).rooms([room(f"r{day}-{n}", T0, opened_at=day) for day in days for n in range(50)])
+    client.run("OPTIMIZE TABLE rooms FINAL")
+    plan = client.rows(f"EXPLAIN indexes = 1 {readback.KNOWN}", {"sites": ["s"], "rooms": [f"r{T0}-7"]})
+    index = " ".join(line.strip() for (line,) in plan).partition("Name: by_room")[2]
+    assert re.match(r".* Parts: 1/[5-9] ", index), index
