@@ -53,6 +53,7 @@ class Databases:
         with Client(f"clickhouse://{self._address}") as client:
             if self._state(client, database.name, database.kept) == database.state:
                 for table in database.emptied:
+                    client.run(f"SYSTEM START MERGES {database.name}.{table}")  # a test may have stopped them
                     client.run(f"TRUNCATE TABLE {database.name}.{table}")
                 self._free[database.variant].append(database)
             else:
