@@ -1,6 +1,7 @@
 """`turnpath worker`: one worker."""
 
 import asyncio
+from threading import Event as Flag
 
 import click
 import structlog
@@ -10,6 +11,7 @@ from broker.consumed import needed
 from cli import wiring
 from metrics.serve import Server
 from sql.client import Client
+from sql.timezone import check_timezone
 
 #: Each of the topic's 12 partitions may have a worker of its own on this machine, with an address of its own.
 _WORKERS = 12
@@ -26,7 +28,7 @@ def command() -> None:
     and nothing is lost however it ends. `turnpath migrate` must have run once before.
     /metrics and /health are at TURNPATH_WORKER_HTTP, or where another worker has it, at the next port that is free.
     """
-    from stream import agents, app, health  # Faust takes a while to import: not for --help
+    from stream import agents, app, health, outages  # Faust takes a while to import: not for --help
 
     wiring.log_as_json()
     wiring.seldom("aiokafka")  # of a broker that is away it has 50 lines a second to say; we say it once
@@ -38,4 +40,8 @@ def command() -> None:
     asyncio.run(needed(settings.kafka, dict.fromkeys(agents.TOPICS)))
     structlog.get_logger().info("worker starts", metrics=f"http://{server.address}/metrics")
     reading, writing = (Client(settings.clickhouse, timeout_s=_ANSWERS_WITHIN_S) for _ in range(2))
+    # before anything is read: by the days of two zones a room would have two rows, and its seal would fail for ever
+    waiting = outages.Outages(Flag())  # nothing is in hand yet: a signal ends the process at once
+    state.attend(waiting)
+    waiting.insist("time zone", lambda: check_timezone(reading, settings.timezone))
     app.run(app.make_app(settings, reading, writing, state))
