@@ -37,8 +37,9 @@ class Sealer:
         self._settings, self._now, self._said = settings, now, said
         self._calendar = Calendar(settings.timezone)
 
-    def due(self, *, live_only: bool) -> list[date]:
-        """The days to be sealed now, in order: since the first live record, or the first of all.
+    def due(self, *, live_only: bool, now: int | None = None) -> list[date]:
+        """The days to be sealed at `now` (ms; None: by the clock), in order: since the first live record, or the first
+        of all.
 
         No clock may seal a day that is half imported, so what runs by the clock asks for `live_only`."""
         settings = self._settings
@@ -48,7 +49,8 @@ class Sealer:
             if first is not None:
                 # Days before it are empty for every reader; a record with the time of an age ago makes none.
                 first = max(first, settings.first_day)
-            return due_days(first, sealed_days(client), self._calendar, settings.seal_at, self._now())
+            at = self._now() if now is None else now
+            return due_days(first, sealed_days(client), self._calendar, settings.seal_at, at)
 
     def seal_due(self, *, live_only: bool) -> Iterator[Seal]:
         """Seal all days that are due, in order; each as soon as it is published."""
@@ -56,9 +58,10 @@ class Sealer:
             check_timezone(client, self._settings.timezone)
         with lock(self._settings, self._now, self._said):
             # Which days have data is known only when all that was sent is consumed; what has been consumed up to the
-            # last cut-off has been up to those before it.
-            reached = self._await_consumed(last_cut_off(self._calendar, self._settings.seal_at, self._now()), "seal")
-            for day in self.due(live_only=live_only):
+            # last cut-off has been up to those before it. A cut-off that passes during the wait was not waited for.
+            now = self._now()
+            reached = self._await_consumed(last_cut_off(self._calendar, self._settings.seal_at, now), "seal")
+            for day in self.due(live_only=live_only, now=now):
                 yield self._seal(day, reached)
 
     def seal(self, day: date) -> Seal:
