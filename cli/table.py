@@ -47,10 +47,9 @@ def _sealed(
     client: Client, site: str, bot: str, first: date | None, last: date | None, zone: ZoneInfo, lang: Lang
 ) -> Table:
     first, last = range_of(client, first, last)
-    days = report.sealed_days(client, first, last)
+    days, found = report.of_one_revision(client, first, last, lambda _: report.table(client, site, bot, first, last))
     say_missing([day.day for day in days if not day.sealed])
     say_sealed(days, zone)
-    found = report.table(client, site, bot, first, last)
     output.say(f"{site} / {bot}, {first} to {last}. {labels.BY_ROOM_END.of(lang)}")
     return found
 

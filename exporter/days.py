@@ -1,12 +1,17 @@
-"""Which days of a range are sealed."""
+"""Which days of a range are sealed, and what is read of them as of one revision each."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeVar
 
-from journey.errors import NotSealed
+from journey.errors import NotSealed, Retry
 from sql import read
 from sql.client import Client
+
+_T = TypeVar("_T")
+
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,20 @@ def sealed_days(client: Client, first: date, last: date) -> list[Day]:
         asked = str(first) if first == last else f"{first} to {last}"
         raise NotSealed(f"{asked}: not sealed; {nearest}. `turnpath seal` seals all days that are due")
     return found
+
+
+def of_one_revision(client: Client, first: date, last: date, make: Callable[[list[Day]], _T]) -> tuple[list[Day], _T]:
+    """The days, and what `make` reads of them: where a day is sealed anew meanwhile, it begins again.
+
+    The days are asked for before and after, for what is read by several queries may be of two revisions, or of a day
+    that was not sealed yet. Raises NotSealed as `sealed_days`, Retry where it would not hold still.
+    """
+    for _ in range(_TRIES):
+        known = sealed_days(client, first, last)
+        made = make(known)
+        if days(client, first, last) == known:
+            return known, made
+    raise Retry(f"{first} to {last} is being sealed anew: try again when that is done")
 
 
 def last_sealed(client: Client) -> date | None:

@@ -11,12 +11,14 @@
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 from exporter import workbook
 from exporter.asked import Asked, Exported, Progress, file_name
 from exporter.atomic import replacing
-from exporter.days import Day, days, last_sealed, sealed_days
-from journey.errors import NoData, Retry
+from exporter.days import Day, days, last_sealed, of_one_revision
+from exporter.workbook import Written
+from journey.errors import NoData
 from sql import read
 from sql.client import Client, Table
 
@@ -29,11 +31,9 @@ __all__ = [
     "export",
     "file_name",
     "last_sealed",
-    "sealed_days",
+    "of_one_revision",
     "table",
 ]
-
-_TRIES = 3
 
 
 def export(client: Client, asked: Asked, path: Path, progress: Progress | None = None) -> Exported:
@@ -42,38 +42,33 @@ def export(client: Client, asked: Asked, path: Path, progress: Progress | None =
     All of it is of the same revisions: where a day is sealed anew meanwhile, it begins again.
     """
     workbook.check_name(path)
-    for _ in range(_TRIES):
-        known = [] if asked.today else sealed_days(client, asked.first, asked.last)
-        if exported := _written(client, asked, known, path, progress):
-            return exported
-    raise Retry(f"{asked.first} to {asked.last} is being sealed anew: try again when that is done")
+    with replacing(path) as file:
 
+        def written(known: Sequence[Day]) -> Written:
+            file.seek(0)
+            file.truncate()
+            return _written(file, client, asked, known, progress)
 
-class _SealedMeanwhile(Exception):
-    """A day has another revision than at the beginning."""
-
-
-def _written(
-    client: Client, asked: Asked, known: Sequence[Day], path: Path, progress: Progress | None
-) -> Exported | None:
-    def told(rows: int) -> None:
-        if progress:
-            progress(rows, None)
-
-    try:
-        with replacing(path) as file:
-            made = workbook.write(file, client, asked, _bots(client, asked), known, told)
-            if not made.bots:
-                raise NoData(_nothing(client, asked))
-            size = file.tell()
-            if not asked.today and days(client, asked.first, asked.last) != known:
-                raise _SealedMeanwhile
-    except _SealedMeanwhile:
-        return None
+        if asked.today:
+            known, made = list[Day](), written([])
+        else:
+            known, made = of_one_revision(client, asked.first, asked.last, written)
+        size = file.tell()
     missing = tuple(bot for bot in asked.bots or () if bot not in made.bots)
     unsealed = tuple(day.day for day in known if not day.sealed)
     revisions = {day.day: day.revision for day in known if day.sealed}
     return Exported(path, made.rows, made.sheets, made.bots, missing, unsealed, revisions, made.notes, size)
+
+
+def _written(file: BinaryIO, client: Client, asked: Asked, known: Sequence[Day], progress: Progress | None) -> Written:
+    def told(rows: int) -> None:
+        if progress:
+            progress(rows, None)
+
+    made = workbook.write(file, client, asked, _bots(client, asked), known, told)
+    if not made.bots:
+        raise NoData(_nothing(client, asked))
+    return made
 
 
 def _bots(client: Client, asked: Asked) -> list[tuple[str, str]]:

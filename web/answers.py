@@ -85,10 +85,19 @@ def today(client: Client, zone: ZoneInfo, site: str, bot: str) -> dict[str, Any]
 
 
 def journey(client: Client, site: str, bot: str, first: date, last: date) -> dict[str, Any]:
-    """The table, links and totals of sealed days, and which days those are. Raises NotSealed, NoData, BadUsage."""
-    # the days first, so that no unsealed day is taken for an empty one
-    known = report.sealed_days(client, first, last)
-    table = report.table(client, site, bot, first, last)
+    """The table, links and totals of sealed days, all of the same revisions, and which days those are.
+
+    Raises NotSealed, NoData, BadUsage.
+    """
+
+    def read_all(_: list[report.Day]) -> dict[str, Any]:
+        return {
+            "table": _table(report.table(client, site, bot, first, last)),
+            "links": read.sankey_links(client, site, bot, first, last).dicts(),
+            "totals": read.journey_totals(client, site, bot, first, last).dicts()[0],
+        }
+
+    known, figures = report.of_one_revision(client, first, last, read_all)
     return {
         "view": "sealed",
         "provisional": False,
@@ -98,9 +107,7 @@ def journey(client: Client, site: str, bot: str, first: date, last: date) -> dic
         "to": last,
         "days": [_day(day) for day in known],
         "missing": [day.day for day in known if not day.sealed],
-        "table": _table(table),
-        "links": read.sankey_links(client, site, bot, first, last).dicts(),
-        "totals": read.journey_totals(client, site, bot, first, last).dicts()[0],
+        **figures,
     }
 
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from python_calamine import CalamineWorkbook
 
+from cli.table import command as table_command
 from sql import read
 from sql.client import Client
 from stack.parts import turnpath as command_line
 from tests.integration.made_rooms import SITE
-from tests.integration.shop import BOT, EVIL, live_rooms, seal, show_live, yesterday
+from tests.integration.shop import BOT, EVIL, live_rooms, reseal, seal, show_live, yesterday
 
 ROOT = Path(__file__).parents[2]
 GAP = timedelta(days=2)
@@ -57,6 +59,29 @@ def test_what_is_printed_equals_the_view(client: Client, last: date, migrated_ur
     assert printed.splitlines()[0].endswith("이탈 수  이탈률")
     assert len(printed.splitlines()) == len(view.rows) + 2
     assert EVIL in printed
+
+
+def test_a_table_is_of_the_revisions_that_are_named(
+    client: Client, last: date, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day is resealed, and the one before it sealed, between the two queries that it is made of."""
+    real, before = read.journey_table, last - timedelta(days=1)
+    comes = True
+
+    def slow(*asked: Any) -> Any:
+        nonlocal comes
+        if comes:
+            comes = False
+            reseal(client, last, rooms=90)
+            seal(client, [before], rooms=7)
+        return real(*asked)
+
+    monkeypatch.setattr(read, "journey_table", slow)
+    monkeypatch.setenv("TURNPATH_CLICKHOUSE", migrated_url)
+    run = CliRunner().invoke(table_command, ["--from", str(before), "--to", str(last), "--format", "json"])
+    assert orjson.loads(run.stdout) == real(client, SITE, BOT, before, last).dicts()
+    assert f"resealed: {last} (revision 2)" in run.stderr
+    assert "not sealed" not in run.stderr
 
 
 def test_todays_table(client: Client, last: date, migrated_url: str) -> None:

@@ -17,7 +17,7 @@ from sql import read
 from sql.client import Client
 from tests.conftest import address, somewhere
 from tests.integration.made_rooms import SITE
-from tests.integration.shop import BOT, live_rooms, seal, show_live, today, yesterday
+from tests.integration.shop import BOT, live_rooms, reseal, seal, show_live, today, yesterday
 from web import shared
 from web.app import create
 
@@ -65,6 +65,34 @@ async def test_sealed_days(client: Client, web_settings: Settings) -> None:
         (str(last), True, 1),
     ]
     assert answer["days"][0]["as_of"] == f"{first}T15:40:00Z"
+
+
+@pytest.mark.parametrize("name", ["journey_table", "sankey_links", "journey_totals"])
+async def test_an_answer_is_of_the_revisions_that_it_names(
+    name: str, client: Client, web_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day is resealed, and another one sealed, between two of the queries that the answer is made of."""
+    before, day = yesterday() - timedelta(days=1), yesterday()
+    seal(client, [before], rooms=20)
+    real, comes = getattr(read, name), True
+
+    def slow(*asked: Any) -> Any:
+        nonlocal comes
+        if comes:
+            comes = False
+            reseal(client, before, rooms=30)
+            seal(client, [day], rooms=7)
+        return real(*asked)
+
+    monkeypatch.setattr(read, name, slow)
+    async with site(web_settings) as http:
+        answer = (await http.get("/api/journey", params={**BOTH, "from": str(before), "to": str(day)})).json()
+    assert [one["revision"] for one in answer["days"]] == [2, 1]
+    assert answer["missing"] == []
+    view = read.journey_table(client, SITE, BOT, before, day)
+    assert answer["table"] == plain({"columns": view.columns, "rows": view.rows})
+    assert answer["links"] == plain(read.sankey_links(client, SITE, BOT, before, day).dicts())
+    assert answer["totals"] == read.journey_totals(client, SITE, BOT, before, day).dicts()[0]
 
 
 async def test_today(client: Client, web_settings: Settings) -> None:
