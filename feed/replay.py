@@ -10,12 +10,12 @@ import msgspec
 
 from broker.produce import Producer, TooLarge
 from feed.lines import ablocks
-from journey.decode import DAY, YEAR_2000, YEAR_2200, milliseconds
+from journey.decode import DAY, YEAR_2000, YEAR_2149, milliseconds
 from journey.errors import DeadLetter
 from journey.events import Time
 
 TICK = b'{"type":"tick"}'
-_FOR_EVER = YEAR_2200 - 1
+_FOR_EVER = YEAR_2149 - 1
 
 
 class _Head(msgspec.Struct, gc=False):

@@ -19,7 +19,8 @@ from journey.events import (
     Turn,
 )
 
-YEAR_2000, YEAR_2200 = 946_684_800_000, 7_258_118_400_000
+#: A Date of ClickHouse ends in June 2149, and wraps silently: an event, and what silence makes of it, lies before.
+YEAR_2000, YEAR_2149 = 946_684_800_000, 5_648_745_600_000
 DAY = 86_400_000
 
 #: How deep arrays and objects may lie in one another, in fields that nobody reads. The parser's own limit is what is
@@ -61,8 +62,8 @@ def decode_bot(value: bytes | None, key: bytes | None, received_at: int) -> tupl
 
 def milliseconds(occurred_at: Any, received_at: int) -> int:
     """A time of the contract in ms since the epoch, cut below the millisecond."""
-    if received_at >= YEAR_2200:  # the sender's mistake in an import: it would close every room of the partition
-        raise DeadLetter("bad_value", f"the record's own time is {received_at} ms, beyond the year 2200")
+    if received_at >= YEAR_2149:  # the sender's mistake in an import: it would close every room of the partition
+        raise DeadLetter("bad_value", f"the record's own time is {received_at} ms, beyond the year 2148")
     at: int = round(occurred_at.timestamp() * 1e6) // 1000
     if not YEAR_2000 <= at <= received_at + DAY:
         raise DeadLetter(

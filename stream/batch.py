@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from journey.calendar import Calendar
-from journey.decode import YEAR_2200, decode_bot
+from journey.decode import DAY, YEAR_2149, decode_bot
 from journey.errors import DeadLetter
-from journey.events import TOPIC_BOTS, Entry, Event, RoomKey, Tick
+from journey.events import TOPIC_BOTS, TOPIC_IMPORT, Entry, Event, RoomKey, Tick
 from journey.room import Room, as_of
 from sql.readback import Found, Silent
 from sql.sink import Rows
@@ -220,13 +220,18 @@ class Batches:
             latest = max([quiet.now, *(rooms.time for rooms in self.partitions.values())])
             self.outages.insist("silent rooms", lambda: self._silence.look(self._reads, quiet.now, latest))
         closed = [self._close_idle(place, rooms, output) for place, rooms in self.partitions.items()]
-        due = {place: self._first_due(place) for place in quiet.ends}
-        ticks = {place: self.partitions[place].time for place in self._ticks.needed(due, quiet.now)}
-        return set().union(*closed), {place: max(quiet.now, time) for place, time in ticks.items()}
+        due = {place: self._first_due(place, quiet.now) for place in quiet.ends}
+        needed = self._ticks.needed({place: at for place, (at, _) in due.items()}, quiet.now)
+        return set().union(*closed), {place: due[place][1] for place in needed}
 
-    def _first_due(self, place: Place) -> int | None:
-        first = (self.partitions[place].first_due(), self._silence.first_due(place))
-        return min((at for at in first if at is not None), default=None)
+    def _first_due(self, place: Place, now: int) -> tuple[int | None, int]:
+        """By when something in the partition is due, and to when a tick then moves its time (ms)."""
+        rooms = self.partitions[place]
+        waits, silent = rooms.first_due(), self._silence.first_due(place)
+        if place[0] == TOPIC_IMPORT and waits is not None and rooms.time > now:
+            # Its sender's times lie ahead of now: waited for, it would hold up the commit, and so every seal, until then
+            return 0, waits
+        return min((at for at in (waits, silent) if at is not None), default=None), max(now, rooms.time)
 
     def _close_idle(self, place: Place, rooms: Rooms, output: Output) -> set[RoomKey]:
         """What `rooms` says is open may have spoken since, or be closed: the memory knows, or what is read back."""
@@ -262,7 +267,7 @@ class Batches:
         letters = len(output.dead_letters)
         for record, item in zip(poll.records, decoded, strict=True):
             changes.offset = record.offset
-            if rooms.time < record.timestamp < YEAR_2200:
+            if rooms.time < record.timestamp < YEAR_2149 + DAY:  # a tick may come after the last event
                 rooms.pass_time(record.timestamp, changes)
             if type(item) is tuple:
                 spoke.add(item[0])

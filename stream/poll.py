@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from journey.decode import YEAR_2200, decode
+from journey.decode import YEAR_2149, decode
 from journey.errors import DeadLetter
 from journey.events import Event, RoomKey, Tick
 
@@ -57,4 +57,4 @@ def dead_letter(poll: Poll, record: Any, dead: DeadLetter) -> tuple[Any, ...]:
 
 def shown(timestamp: int) -> int:
     """A record's own time, which may be anything, as far as a table can hold it (ms)."""
-    return min(max(0, timestamp), YEAR_2200)
+    return min(max(0, timestamp), YEAR_2149)

@@ -1,11 +1,12 @@
 """Every breach of the event contract gives one of the closed set of reasons; what is valid comes out whole."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from journey.decode import DAY, YEAR_2000, decode, decode_bot
+from journey.decode import DAY, YEAR_2000, YEAR_2149, decode, decode_bot
 from journey.errors import DeadLetter
 from journey.events import MAX_BYTES, REASONS, Event, RoomKey, Tick
 
@@ -221,3 +222,14 @@ def test_a_bots_change_that_breaks_the_contract(raw: bytes | None, key: bytes, e
     with pytest.raises(DeadLetter) as caught:
         decode_bot(raw, key, NOW)
     assert caught.value.reason == expected
+
+
+def test_what_is_taken_in_lies_on_days_that_clickhouse_has() -> None:
+    """Its Date ends in June 2149 and begins anew after it: moves of 2190 lay in 2010."""
+    value = b'{"type":"turn","site_id":"s","bot_id":"b","room_id":"r","customer_id":"c","seq":1,'
+    value += b'"occurred_at":"2026-11-01T00:00:00Z","dialog":"A","input_kind":"none"}'
+    assert isinstance(decode(value, b"r", YEAR_2149 - 1), tuple)
+    with pytest.raises(DeadLetter, match="bad_value"):
+        decode(value, b"r", YEAR_2149)
+    last = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=65_535)
+    assert YEAR_2149 + 100 * DAY < last.timestamp() * 1000

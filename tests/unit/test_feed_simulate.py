@@ -10,14 +10,14 @@ import pytest
 from feed.scenario import OTHER_BOT, SHOP, Bot
 from feed.simulate import Faults, Shop, Timed, bot_changes, history, live
 from journey.calendar import Calendar
-from journey.decode import YEAR_2200, decode, decode_bot
+from journey.decode import YEAR_2149, decode, decode_bot
 from journey.events import Entry, Event, RoomKey
 from journey.fold import Folded, fold
 
 DAY, HOUR = 86_400_000, 3_600_000
 FIRST = date(2026, 11, 18)
 CALENDAR = Calendar("Asia/Seoul")
-FOR_EVER = YEAR_2200 - 1
+FOR_EVER = YEAR_2149 - 1
 
 Rooms = dict[RoomKey, dict[int, Entry]]
 

@@ -15,7 +15,7 @@ from stream.silence import OVERLAP_MS, WHOLE_MS, Silence
 from stream.windows import Quiet, Ticks
 from tests.unit.histories import Record
 from tests.unit.memory_tables import MemoryTables
-from tests.unit.test_delivery import IDLE, PLACE, worker
+from tests.unit.test_delivery import IDLE, PLACE, WAIT, worker
 
 T0 = 1_793_404_800_000
 OTHER: Place = (TOPIC_IMPORT, 0)
@@ -159,6 +159,23 @@ def test_a_worker_whose_clock_is_ahead_closes_a_room_at_the_brokers_time() -> No
     assert ticks <= 5
     (room,) = tables.standing(tables.rooms_rows).values()
     assert (room["closed_by"], room["ended_at"]) == ("timeout", T0 + IDLE)
+
+
+def test_what_waits_in_an_import_that_lies_ahead_of_now_is_given_up_when_it_is_quiet() -> None:
+    """Else its place in the log is not committed for a year, and no day is sealed until then."""
+    tables, year = MemoryTables(Calendar("UTC")), 365 * IDLE
+    batches = worker(tables, 100)
+    event = Event("turn", 2, T0 + year, "x", "c", dialog="A")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "decode_all", lambda poll: [record.sent for record in poll.records])
+        waiting = batches.prepare([Poll(*OTHER, [Record(0, T0 + year, (RoomKey("s", "r"), event))], 1)])
+        batches.write(waiting)
+        assert waiting.limits == {OTHER: 0}
+        prepared = batches.prepare([], Quiet(T0, {OTHER: 1}, look=True))
+        batches.write(prepared)
+        assert prepared.ticks == {OTHER: T0 + year + WAIT}
+        assert batches.run([Poll(*OTHER, [Record(1, prepared.ticks[OTHER], Tick())], 2)]) == {OTHER: 2}
+    assert [row["dialog"] for row in tables.standing(tables.rooms_rows).values()] == ["A"]
 
 
 def test_an_import_record_of_the_year_9999_closes_no_room() -> None:
