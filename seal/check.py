@@ -32,9 +32,21 @@ _IMBALANCE = (
 @step("check")
 def check(client: Client, stage: Stage, day: Day) -> None:
     """The counts are of the moves they came from, and every (step, dialog) is left as often as it is entered."""
+    _check_sets(client, stage, day)
     _check_keys(client, stage)
     _check_moves(client, stage, day)
     _check_balance(client, stage, day)
+
+
+def _check_sets(client: Client, stage: Stage, day: Day) -> None:
+    """Whole now, after all that was built from them, they were whole then: nobody fills them again."""
+    standing = f"FROM {stage.rooms} WHERE NOT is_folded_anew AND"
+    lost = f"room NOT IN {stage.standing} OR is_early AND room NOT IN {stage.early}"
+    if rooms := client.rows(f"SELECT count() {standing} ({lost})")[0][0]:
+        raise SealFailed(
+            f"{rooms:,} of the rooms of {day.day} were lost while it was built: ClickHouse was started again under the "
+            "seal. Nothing was published; seal again"
+        )
 
 
 def _check_keys(client: Client, stage: Stage) -> None:

@@ -70,6 +70,7 @@ class Resealer:
         as_of = self._now()
         said = self._said
         reached = await_consumed(self._settings.kafka, as_of, self._settings.seal_wait, lambda w: said(f"{day}: {w}"))
+        client.close()  # it may have been lost in the wait, when nothing was built on it yet
         say_stale(client, said)
         for _ in range(ATTEMPTS):
             with ExitStack() as stages:

@@ -77,8 +77,9 @@ class Sealer:
             check_timezone(client, settings.timezone)
             if there := published(client, day):
                 return there
-            say_stale(client, self._said)
             reached = reached or self._await_consumed(meant.cut_off, str(day))
+            client.close()  # it may have been lost in the wait, when nothing was built on it yet
+            say_stale(client, self._said)
             for _ in range(ATTEMPTS):
                 if seal := self._attempt(client, second, meant, reached):
                     return seal

@@ -19,12 +19,14 @@ PREFIX = "daily_stage_"
 _STALE_HOURS = 3
 
 
-def connection(settings: Settings) -> Client:
+def connection(settings: Settings, *, reconnect: bool = False) -> Client:
     """A connection for building in a stage: of a larger day than fits into TURNPATH_SEAL_MEMORY, ClickHouse puts what
-    it groups, sorts and joins aside on its disk."""
+    it groups, sorts and joins aside on its disk. Lost, it stays so: a ClickHouse that was started again has no rooms in
+    the stage's sets, and what is built of the rest is not the day."""
     most = settings.seal_memory
     return Client(
         settings.clickhouse,
+        reconnect=reconnect,
         limits={
             "max_memory_usage": most,
             "max_bytes_before_external_group_by": most // 3,
@@ -42,7 +44,7 @@ class Stage:
     `daily`: what will be published. `marks`: rooms looked at, with what to do with them (seal.membership). `rooms`: a
     view of them, the day's rooms; of those not folded anew `standing` is the set, and `early` that of those with rows
     of the day before. `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges,
-    numbered.
+    numbered. The sets alone lie in memory; `check` sees that they are still there.
     """
 
     def __init__(self, name: str) -> None:
@@ -66,7 +68,7 @@ class Stage:
         client.run(f"CREATE TABLE {self.marks} ({_MARKS}) ENGINE = MergeTree ORDER BY tuple()")
         bots = "site_id LowCardinality(String), bot_id LowCardinality(String)"
         for name, columns in ((self.bots, bots), (self.edges, _EDGES)):
-            client.run(f"CREATE TABLE {name} ({columns}) ENGINE = Memory")
+            client.run(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY tuple()")
         for name in (self.standing, self.early):
             client.run(f"CREATE TABLE {name} (room UInt128) ENGINE = Set SETTINGS persistent = 0")
 

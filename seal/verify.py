@@ -81,7 +81,7 @@ def verify(settings: Settings, day: date, now: int, said: Callable[[str], None])
     """
     calendar = Calendar(settings.timezone)
     meant = day_to_seal(day, calendar, settings.seal_at, settings.room_idle)
-    with connection(settings) as client, connection(settings) as turns, connection(settings) as was:
+    with connection(settings, reconnect=True) as client, connection(settings) as turns, connection(settings) as was:
         check_timezone(client, settings.timezone)
         seals = client.rows(_SEAL, {"day": day})
         if not seals:

@@ -117,14 +117,19 @@ class Client:
         connect_timeout_s: float = 5,
         timeout_s: float = 300,
         limits: Mapping[str, int] | None = None,
+        reconnect: bool = True,
     ) -> None:
-        """`limits`: settings of ClickHouse for every statement, such as max_memory_usage."""
+        """`limits`: settings of ClickHouse for every statement, such as max_memory_usage.
+
+        `reconnect`: a call that finds the connection lost since the last one makes it anew, and nobody learns of it;
+        False: it raises Unreachable, for whoever built on what that server had in memory."""
         host, options = parse_url(url)
         # LZ4 costs more than it saves on one machine; `?compression=lz4` in the address turns it on
         options.setdefault("compression", False)
         options.setdefault("connect_timeout", connect_timeout_s)
         options.setdefault("send_receive_timeout", timeout_s)
         options |= {k: v for k, v in (("user", user), ("password", password)) if v is not None}
+        options["disable_reconnect"] = not reconnect
         self.address = f"{host}:{options.get('port', 9000)}"
         self.database: str = options.get("database", "default")
         settings = {**options.pop("settings", {}), **(limits or {}), "server_side_params": True}

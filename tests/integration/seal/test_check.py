@@ -4,6 +4,8 @@ import pytest
 
 from journey.errors import SealFailed
 from seal import build
+from seal.day import Day
+from seal.stage import Stage
 from settings import Settings
 from sql.client import Client
 from tests.integration.seal.scene import left_behind, play, sealer
@@ -26,6 +28,19 @@ def test_two_channels_of_one_hash_are_noticed(consumed: Settings, monkeypatch: p
     rightly = build._hashed
     monkeypatch.setattr(build, "_hashed", lambda each, columns: "1" if each == "cityHash64" else rightly(each, columns))
     _fails(consumed, r"are not those of the moves they came from \(s/x: \d+ moves, \d+ in edges, \d+ in rooms")
+
+
+@pytest.mark.parametrize("lost", ["standing", "early"])
+def test_rooms_lost_by_a_stage_are_noticed(consumed: Settings, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if ClickHouse had been started again, and the connection with it."""
+    whole = build.leave_bots_out
+
+    def loses(client: Client, stage: Stage, day: Day) -> list[str]:
+        client.run(f"TRUNCATE TABLE {getattr(stage, lost)}")
+        return whole(client, stage, day)
+
+    monkeypatch.setattr("seal.run.leave_bots_out", loses)
+    _fails(consumed, r"\d+ of the rooms of 2026-03-07 were lost while it was built")
 
 
 def test_a_room_with_two_rows_is_noticed(consumed: Settings) -> None:

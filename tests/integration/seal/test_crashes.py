@@ -92,6 +92,33 @@ def own_clickhouse(consumed: Settings, tmp_path: Path) -> Iterator[tuple[Setting
     processes[-1].stop(5)
 
 
+def test_clickhouse_started_again_between_two_statements(own_clickhouse: tuple[Settings, list[Process]]) -> None:
+    """Gone and back before the seal asks again, at each phase: it has lost what lay in memory, and fails."""
+    settings, processes = own_clickhouse
+    log, _ = play(settings, "restarts", rooms=30)
+    day, part = log.days[1], clickhouse_part(settings)
+    want = sealer(settings).seal(day).checksum
+    for phase in ["rooms are in", "folded anew", "building", "checking", "publishing"]:
+        with Client(settings.clickhouse) as client:
+            client.run(f"ALTER TABLE daily DROP PARTITION '{day}'")
+
+        def said(words: str, phase: str = phase) -> None:
+            if words.endswith(phase):
+                processes[-1].kill()
+                until(lambda: processes[-1].code is not None)
+                processes.append(part.start(processes[0].log.parent))
+                part.await_answer(processes[-1])
+
+        before = len(processes)
+        with pytest.raises(Unreachable):
+            Sealer(settings, lambda: FAR, said).seal(day)
+        assert len(processes) == before + 1, phase
+        with Client(settings.clickhouse) as client:
+            assert not client.rows("SELECT kind FROM daily"), phase
+            assert not left_behind(client), phase
+        assert sealer(settings).seal(day).checksum == want
+
+
 def test_clickhouse_killed_in_the_middle_and_started_again(own_clickhouse: tuple[Settings, list[Process]]) -> None:
     """At each phase, a moment later or earlier: the seal fails, nothing is published, and the next one is the same."""
     settings, processes = own_clickhouse
