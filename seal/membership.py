@@ -84,15 +84,21 @@ def _mark_gone_on(client: Client, stage: Stage, day: Day) -> None:
 
 
 def _mark_elsewhere(client: Client, stage: Stage, day: Day) -> None:
-    """A room that another day's published seal has stays there until that day is resealed.
+    """A room that another day's published seal has stays there until that day is resealed."""
+    client.run(
+        f"INSERT INTO {stage.marks} (room, mark) SELECT DISTINCT room, '{ELSEWHERE}' {elsewhere(stage, stage.marks)}",
+        day.parameters(),
+    )
+
+
+def elsewhere(stage: Stage, rooms: str) -> str:
+    """SQL for what other days' published seals have of these rooms, those of the stage's `marks` or `rooms`.
 
     No seal has a room before its first event; so of the years that are sealed few days are looked at.
     """
-    client.run(
-        f"INSERT INTO {stage.marks} (room, mark) SELECT DISTINCT room, '{ELSEWHERE}' FROM daily "
-        f"WHERE kind = 'room' AND day <> {{day:Date}} AND day >= {first_day(stage)} "
-        f"AND room IN (SELECT room FROM {stage.marks})",
-        day.parameters(),
+    return (
+        f"FROM daily WHERE kind = 'room' AND day <> {{day:Date}} AND day >= {first_day(stage)} "
+        f"AND room IN (SELECT room FROM {rooms})"
     )
 
 
@@ -122,6 +128,12 @@ def settle(client: Client, stage: Stage) -> None:
     standing = f"SELECT room FROM {stage.rooms} WHERE NOT is_folded_anew"
     client.run(f"INSERT INTO {stage.standing} {standing}")
     client.run(f"INSERT INTO {stage.early} {standing} AND is_early")
+
+
+def taken(client: Client, stage: Stage, day: Day) -> int:
+    """How many of the day's rooms have got into another day's published seal since they were marked."""
+    rows = client.rows(f"SELECT uniqExact(room) {elsewhere(stage, stage.rooms)}", day.parameters())
+    return int(rows[0][0])
 
 
 def disturbed(client: Client, stage: Stage, day: Day) -> int:

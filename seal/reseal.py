@@ -22,7 +22,7 @@ from seal.gate import Reached, await_consumed
 from seal.history import keep
 from seal.kept import see_that_turns_are_there, see_that_what_changed_came_late
 from seal.lock import lock
-from seal.membership import disturbed, first_day
+from seal.membership import disturbed, elsewhere
 from seal.publish import Seal, bots_left_out, publish, published, summarize, summary
 from seal.run import ATTEMPTS, Now, Said, failure_of, fill, say_stale
 from seal.stage import Stage, connection, stage
@@ -123,13 +123,9 @@ class Resealer:
         return Built(meant, aside, left_out, before, seal, differs)
 
     def _drawn_in(self, client: Client, built: Built) -> Iterator[date]:
-        """The published days that have rooms of this day now, and those where rooms that it had are now.
-
-        No seal has a room before its first event, so of the years that are sealed few days are looked at."""
+        """The published days that have rooms of this day now, and those where rooms that it had are now."""
         came_from = client.rows(
-            "SELECT DISTINCT day FROM daily WHERE kind = 'room' AND day <> {day:Date} "
-            f"AND day >= {first_day(built.stage)} AND room IN (SELECT room FROM {built.stage.rooms})",
-            built.day.parameters(),
+            f"SELECT DISTINCT day {elsewhere(built.stage, built.stage.rooms)}", built.day.parameters()
         )
         yield from (day for (day,) in came_from)
         gone = (

@@ -11,7 +11,7 @@ from seal.day import Day, day_to_seal
 from seal.due import due_days, first_day, first_live_day, last_cut_off, sealed_days, see_that_it_is_over
 from seal.gate import Reached, await_consumed
 from seal.lock import lock
-from seal.membership import disturbed, mark_rooms, settle
+from seal.membership import disturbed, mark_rooms, settle, taken
 from seal.publish import Seal, publish, published, summarize
 from seal.refold import refold
 from seal.stage import Stage, connection, drop_stale, stage
@@ -109,6 +109,9 @@ class Sealer:
             # Somebody who did not see our lock may have been quicker: what is published stays.
             if there := published(client, day.day):
                 return there
+            if others := taken(client, aside, day):
+                self._said(f"{day.day}: another day's seal has {others} of its rooms by now; once more without them")
+                return None
             publish(client, aside, day, seal, reached, left_out, self._now())
             return seal
 

@@ -7,6 +7,7 @@ import pytest
 
 from journey.events import TOPIC_LIVE, Event, RoomKey
 from seal.reseal import Resealer
+from seal.run import Sealer
 from settings import Settings
 from sql.client import Client
 from tests.integration.seal.scene import CUSTOMERS, FAR, FIRST, SEOUL, same, sealer
@@ -65,3 +66,25 @@ def test_a_room_that_went_on_stays_in_its_seal_until_that_is_resealed(
         consumer.consume(FAR)
         Resealer(consumed, lambda: FAR, lambda words: None).reseal(second, "they went on")
         assert days_of(client, silent) == days_of(client, closed) == [third]
+
+
+def test_two_days_sealed_at_once_do_not_both_have_a_room(consumed: Settings) -> None:
+    """Without the lock: while the third day is about to be published, the second is, with a room that both have."""
+    without_redis = consumed.model_copy(update={"redis": "redis://127.0.0.1:1/0"})
+    log = RandomLog(random.Random("at once"), SEOUL, FIRST, 4, rooms=5)
+    silent = RoomKey("s", "silent")
+    log.records[TOPIC_LIVE, 0] = [record(n, *item) for n, item in enumerate(fell_silent(log, silent))]
+    _, second, third, _ = log.days
+    begun = list[str]()
+
+    def meanwhile(words: str) -> None:
+        if words.endswith("publishing") and not begun:
+            begun.append(words)
+            sealer(without_redis).seal(second)
+
+    with Client(consumed.clickhouse) as client:
+        Consumer(client, log).consume(SEOUL.cut_off(third, SEAL_AT))
+        Sealer(without_redis, lambda: FAR, meanwhile).seal(third)
+        assert days_of(client, silent) == [second]
+        elsewhere = {RoomKey(room[0], room[2]) for room in published(client, second, CUSTOMERS).rooms}
+        same(published(client, third, CUSTOMERS), count(log, third, set(), elsewhere))
