@@ -5,5 +5,6 @@ FROM moves FINAL
 PREWHERE part < 9 AND occurred_at >= toStartOfMinute(now('UTC')) - toIntervalMinute({minutes:UInt32} - 1)
 WHERE site_id = {site:String} AND move NOT IN ('start', 'agent_served')
     AND day >= toDate(now() - toIntervalMinute({minutes:UInt32}), '${TIMEZONE}')
+    AND ${part_minutes}
 GROUP BY bot_id
 ORDER BY bot_id

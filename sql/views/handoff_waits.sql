@@ -10,6 +10,7 @@ FROM (
     PREWHERE part < 9 AND occurred_at >= toStartOfMinute(now('UTC')) - toIntervalMinute({minutes:UInt32} - 1)
     WHERE site_id = {site:String} AND move IN ('agent_connect', 'agent_served')
         AND day >= toDate(now() - toIntervalMinute({minutes:UInt32}), '${TIMEZONE}')
+        AND ${part_minutes}
 )
 GROUP BY bot_id
 ORDER BY bot_id

@@ -4,5 +4,6 @@ FROM moves FINAL
 WHERE site_id = {site:String} AND bot_id = {bot:String}
     AND occurred_at >= toStartOfMinute(now('UTC')) - toIntervalMinute({minutes:UInt32} - 1)
     AND day >= toDate(now() - toIntervalMinute({minutes:UInt32}), '${TIMEZONE}')
+    AND ${part_minutes}
 GROUP BY minute, move
 ORDER BY minute, move

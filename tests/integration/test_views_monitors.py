@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from journey.balance import WAYS_OUT
+from journey.errors import BadUsage
 from sql import read
-from sql.client import Client
+from sql.client import Client, Table
 from sql.sink import ROOMS
 from tests.integration.made_rooms import SEOUL, SITE, database, insert_rows, made_rooms, room_row
 
@@ -137,6 +138,23 @@ def test_share_of_errors(client: Client, moves: list[Move]) -> None:
     assert got == before
     assert [row[0] for row in got] == ["x", "y", "z"]
     assert all(0 < row[3] < 1 for row in got)
+
+
+@pytest.mark.parametrize("minutes", [0, 525_601, 29_000_000, 2**32 - 1])
+def test_minutes_that_reach_beyond_the_times_of_the_engine_are_refused(client: Client, minutes: int) -> None:
+    """They wrapped around, and nothing was answered though there was a move."""
+    served = (SITE, "x", "room", 1, 0, 2, 0, "agent_served", "", now_ms(), now_ms() - 1000)
+    failed = (SITE, "x", "room", 2, 0, 2, 0, "error", "", now_ms(), now_ms())
+    insert_rows(client, "moves", (*MOVE_COLUMNS, *TIMES), [served, failed])
+    views: list[Callable[[int], Table]] = [
+        lambda asked: read.moves_per_minute(client, SITE, "x", asked),
+        lambda asked: read.handoff_waits(client, SITE, asked),
+        lambda asked: read.error_rate(client, SITE, asked),
+    ]
+    for view in views:
+        assert view(525_600).rows
+        with pytest.raises(BadUsage, match="minutes must be 1 to 525600"):
+            view(minutes)
 
 
 def test_dead_letters_by_topic_and_reason(client: Client) -> None:
