@@ -1,6 +1,6 @@
 """Which site, bot and days a command is about, from its options and what is there."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -83,6 +83,12 @@ def say_missing(days: list[date]) -> None:
     """Name the days that are not sealed, on standard error."""
     if days:
         output.say(f"not sealed, and so not in it: {said(days)}; `turnpath seal` seals what is due")
+
+
+def say_out_of_use(site: str, left_out: Mapping[str, Sequence[date]]) -> None:
+    """Name the days from which bots were left out, on standard error: else nobody would know why they have nothing."""
+    for bot, days in left_out.items():
+        output.say(f"out of use on {said(days)}, and so not in it: {site} / {bot}")
 
 
 def say_sealed(days: Iterable[report.Day], zone: ZoneInfo) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from cli import output, wiring
-from cli.asked import asked_options, bot_of, range_of, say_missing, site_of
+from cli.asked import asked_options, bot_of, range_of, say_missing, say_out_of_use, site_of
 from cli.progress import Progress
 from exporter import report
 from exporter.report import Asked, Exported
@@ -106,6 +106,7 @@ def _export(client: Client, asked: Asked, path: Path) -> Exported:
 def _say(made: Exported, asked: Asked, first: bool = True) -> None:
     if first:
         say_missing(list(made.days_missing))
+    say_out_of_use(asked.site, made.out_of_use)
     if made.bots_missing:
         output.say(f"no rows, and so not in it: {', '.join(made.bots_missing)}")
     for note in made.notes:

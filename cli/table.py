@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from cli import output, wiring
-from cli.asked import asked_options, bot_of, range_of, say_missing, say_sealed
+from cli.asked import asked_options, bot_of, range_of, say_missing, say_out_of_use, say_sealed
 from exporter import report
 from journey import labels
 from journey.errors import BadUsage, NoData
@@ -47,8 +47,9 @@ def _sealed(
     client: Client, site: str, bot: str, first: date | None, last: date | None, zone: ZoneInfo, lang: Lang
 ) -> Table:
     first, last = range_of(client, first, last)
-    days, found = report.of_one_revision(client, first, last, lambda _: report.table(client, site, bot, first, last))
+    days, found = report.of_one_revision(client, first, last, lambda days: report.table(client, site, bot, days))
     say_missing([day.day for day in days if not day.sealed])
+    say_out_of_use(site, report.out_of_use(days, site, [bot]))
     say_sealed(days, zone)
     output.say(f"{site} / {bot}, {first} to {last}. {labels.BY_ROOM_END.of(lang)}")
     return found

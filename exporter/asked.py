@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from exporter.days import Day
 from journey.labels import Label, Lang
 
 #: Called with the rows written so far and, where it is known, how many there will be; as often as one likes.
@@ -42,9 +43,9 @@ class Asked:
 class Exported:
     """A workbook that was written: where, what is in it and what is not.
 
-    `rows`: of the sheets 표, of all bots. `bots_missing`: bots asked for that have no rows there. `days_missing`: days
-    that are not sealed, and so not in it. `revisions`: of each sealed day, which revision. `notes`: what could not
-    be written as it was (the cover says it, too). `size` in bytes.
+    `rows`: of the sheets 표, of all bots. `bots_missing`: bots asked for that have no rows there. `days`: those of the
+    range, none for today. `out_of_use`: of each bot, the days from which it was left out, being out of use.
+    `notes`: what could not be written as it was (the cover says it, too). `size` in bytes.
     """
 
     path: Path
@@ -52,10 +53,20 @@ class Exported:
     sheets: tuple[str, ...]
     bots: tuple[str, ...]
     bots_missing: tuple[str, ...]
-    days_missing: tuple[date, ...]
-    revisions: Mapping[date, int]
+    days: tuple[Day, ...]
+    out_of_use: Mapping[str, Sequence[date]]
     notes: tuple[Label, ...]
     size: int
+
+    @property
+    def days_missing(self) -> tuple[date, ...]:
+        """Days that are not sealed, and so not in it."""
+        return tuple(day.day for day in self.days if not day.sealed)
+
+    @property
+    def revisions(self) -> Mapping[date, int]:
+        """Of each sealed day, which revision."""
+        return {day.day: day.revision for day in self.days if day.sealed}
 
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\s]+')

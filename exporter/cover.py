@@ -8,7 +8,7 @@ from typing import Any
 from exporter import charts
 from exporter.asked import Asked
 from exporter.cells import COUNT, DAY, RATE, TIME, Look, Rows, Style
-from exporter.days import Day, said
+from exporter.days import Day, said, said_of_bots
 from exporter.sheets import HEAD, WAYS, Book, Sums, columns
 from journey import labels
 from journey.definitions import definition
@@ -22,6 +22,8 @@ _NAMED = 8
 
 _TITLE = Label("챗봇 여정", "Chatbot journeys")
 _NONE = Label("없음", "none")
+#: Before the bots, each with its days: who reads a zero there shall know why.
+OUT_OF_USE = Label("사용 중지로 빠진 챗봇", "Left out, being out of use")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,13 @@ class BotFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the cover tells. `days` is empty for today's."""
+    """What the cover tells. `days` is empty for today's; `out_of_use`: of each bot, the days that it is left out of."""
 
     asked: Asked
     days: Sequence[Day]
     bots: Sequence[BotFacts]
     bots_missing: Sequence[str]
+    out_of_use: Mapping[str, Sequence[date]]
     written_at: datetime
 
 
@@ -86,9 +89,7 @@ class Cover:
         else:
             self._fact(Label("챗봇 수", "Bots"), len(facts.bots))
         if facts.bots_missing:
-            more = f" … ({len(facts.bots_missing)})" if len(facts.bots_missing) > _NAMED else ""
-            named = ", ".join(facts.bots_missing[:_NAMED]) + more
-            self._fact(Label("자료가 없는 챗봇", "Bots without rows"), named)
+            self._fact(Label("자료가 없는 챗봇", "Bots without rows"), _some(facts.bots_missing))
         if asked.today:
             self._fact(labels.COLUMNS["day"], asked.first)
         else:
@@ -101,8 +102,10 @@ class Cover:
         self._fact(Label("시작일", "From"), facts.asked.first)
         self._fact(Label("종료일", "To"), facts.asked.last)
         self._fact(Label("마감된 날 수", "Days sealed"), len(facts.days) - len(missing))
-        listed = said(missing, "~" if self._lang == "ko" else "to")
-        self._fact(Label("마감되지 않은 날", "Days not sealed"), listed or _NONE.of(self._lang))
+        to = "~" if self._lang == "ko" else "to"
+        self._fact(Label("마감되지 않은 날", "Days not sealed"), said(missing, to) or _NONE.of(self._lang))
+        if facts.out_of_use:
+            self._fact(OUT_OF_USE, _some(said_of_bots(facts.out_of_use, to)))
 
     def _totals(self, facts: Facts) -> tuple[int, int]:
         """A row a bot, and their sum where there are several; the rows of the header and of the sum."""
@@ -207,6 +210,10 @@ class Cover:
 
     def _looks(self, looks: Sequence[Look]) -> list[Style]:
         return [self._book.styles.of(look) for look in looks]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" … ({len(names)})" if len(names) > _NAMED else "")
 
 
 def _figures(sums: Sums, rooms: int | None, customers: int | None) -> dict[str, Any]:

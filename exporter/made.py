@@ -1,12 +1,14 @@
 """The workbooks of a run, and what a mail says of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from exporter.asked import Asked, Exported
-from exporter.days import said
+from exporter.cover import OUT_OF_USE
+from exporter.days import days, out_of_use, said, said_of_bots
 from exporter.due import Run
 from exporter.file_names import safe, safe_file
 from exporter.jobs import Job
@@ -46,13 +48,15 @@ def make(client: Client, run: Run, folder: Path, zone: ZoneInfo) -> Made:
     """
     known = _known(client, run.job)
     written = [one for bots in _books(client, run, known) if (one := _book(client, run, bots, folder, zone))]
+    # also where there is no workbook that says so, all of its bots being out of use
+    left_out = out_of_use(days(client, run.first, run.last), run.job.site, run.job.bots or sorted(known))
     revision = max([run.revision, *(one.revisions.get(run.last, 0) for one in written)])
     return Made(
         files=tuple(one.path for one in written),
         rows=sum(one.rows for one in written),
         size=sum(one.size for one in written),
         revision=revision,
-        words=tuple(_words(run, written, revision)),
+        words=tuple(_words(run, written, revision, left_out)),
     )
 
 
@@ -109,7 +113,9 @@ def _book(client: Client, run: Run, bots: tuple[str, ...] | None, folder: Path, 
         return None
 
 
-def _words(run: Run, written: Sequence[Exported], revision: int) -> Iterator[str]:
+def _words(
+    run: Run, written: Sequence[Exported], revision: int, left_out: Mapping[str, Sequence[date]]
+) -> Iterator[str]:
     lang, named = run.job.language, _named(run, run.job.bots)
     yield (
         Label("{site}, 챗봇 {bots}: {first} ~ {last}", "{site}, bots {bots}: {first} to {last}")
@@ -127,6 +133,8 @@ def _words(run: Run, written: Sequence[Exported], revision: int) -> Iterator[str
     missing = sorted({day for one in written for day in one.days_missing})
     if missing:
         yield f"{Label('마감되지 않은 날', 'Days not sealed').of(lang)}: {said(missing)}"
+    if left_out:
+        yield f"{OUT_OF_USE.of(lang)}: {', '.join(said_of_bots(left_out))}"
     absent = sorted(set(run.job.bots or ()) - {bot for one in written for bot in one.bots})
     if absent:
         yield f"{Label('이 기간에 값이 없는 챗봇', 'Bots without rows in this range').of(lang)}: {', '.join(absent)}"

@@ -8,7 +8,7 @@
 `sql.client.Client`. After an error nothing new is at `path`, and what was there is as it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from exporter import workbook
 from exporter.asked import Asked, Exported, Progress, file_name
 from exporter.atomic import replacing
-from exporter.days import Day, days, last_sealed, of_one_revision
+from exporter.days import Day, days, last_sealed, of_one_revision, out_of_use, said
 from exporter.workbook import Written
 from journey.errors import NoData
 from sql import read
@@ -32,6 +32,7 @@ __all__ = [
     "file_name",
     "last_sealed",
     "of_one_revision",
+    "out_of_use",
     "table",
 ]
 
@@ -55,9 +56,7 @@ def export(client: Client, asked: Asked, path: Path, progress: Progress | None =
             known, made = of_one_revision(client, asked.first, asked.last, written)
         size = file.tell()
     missing = tuple(bot for bot in asked.bots or () if bot not in made.bots)
-    unsealed = tuple(day.day for day in known if not day.sealed)
-    revisions = {day.day: day.revision for day in known if day.sealed}
-    return Exported(path, made.rows, made.sheets, made.bots, missing, unsealed, revisions, made.notes, size)
+    return Exported(path, made.rows, made.sheets, made.bots, missing, tuple(known), made.out_of_use, made.notes, size)
 
 
 def _written(file: BinaryIO, client: Client, asked: Asked, known: Sequence[Day], progress: Progress | None) -> Written:
@@ -67,7 +66,7 @@ def _written(file: BinaryIO, client: Client, asked: Asked, known: Sequence[Day],
 
     made = workbook.write(file, client, asked, _bots(client, asked), known, told)
     if not made.bots:
-        raise NoData(_nothing(client, asked))
+        raise NoData(_nothing(client, asked) + _why_nothing(made.out_of_use))
     return made
 
 
@@ -90,9 +89,13 @@ def _nothing(client: Client, asked: Asked) -> str:
     return f"None of the bots of site {asked.site!r} has rows from {asked.first} to {asked.last}"
 
 
-def table(client: Client, site: str, bot: str, first: date, last: date) -> Table:
-    """`journey_table`; NoData, with the nearest there is, where it has no rows."""
-    found = read.journey_table(client, site, bot, first, last)
+def _why_nothing(left_out: Mapping[str, Sequence[date]]) -> str:
+    return "".join(f"; {bot!r} was out of use on {said(days)}" for bot, days in left_out.items())
+
+
+def table(client: Client, site: str, bot: str, known: Sequence[Day]) -> Table:
+    """`journey_table` of these days, one after the other; NoData, with the nearest there is, where it has no rows."""
+    found = read.journey_table(client, site, bot, known[0].day, known[-1].day)
     if not found.rows:
-        raise NoData(read.nearest(client, site, bot, last))
+        raise NoData(read.nearest(client, site, bot, known[-1].day) + _why_nothing(out_of_use(known, site, [bot])))
     return found

@@ -2,9 +2,9 @@
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -15,7 +15,7 @@ from openpyxl.writer.excel import ExcelWriter
 
 from exporter.asked import Asked
 from exporter.cover import BotFacts, Cover, Facts
-from exporter.days import Day
+from exporter.days import Day, out_of_use
 from exporter.sheets import Book, Bot
 from journey.errors import BadUsage
 from journey.labels import Label
@@ -31,6 +31,7 @@ class Written:
     sheets: tuple[str, ...]
     bots: tuple[str, ...]
     notes: tuple[Label, ...]
+    out_of_use: Mapping[str, Sequence[date]]
 
 
 def check_name(path: Path) -> None:
@@ -51,6 +52,7 @@ def write(
 
     `told` hears now and then how many rows are written. OSError where the system refuses.
     """
+    left_out = out_of_use(days, asked.site, [bot for bot, _ in bots])
     with made_book() as made:
         book = Book(made, asked.lang, asked.today, told)
         cover = Cover(book, _footer(asked, ""))
@@ -58,13 +60,14 @@ def write(
         if found:
             there = {facts.bot for facts, _ in found}
             missing = [bot for bot, _ in bots if bot not in there and asked.bots]
-            cover.write(Facts(asked, days, [facts for facts, _ in found], missing, datetime.now(UTC)))
+            cover.write(Facts(asked, days, [facts for facts, _ in found], missing, left_out, datetime.now(UTC)))
             save(made, file)
         return Written(
             sum(rows for _, rows in found),
             tuple(book.sheets),
             tuple(facts.bot for facts, _ in found),
             book.changes.notes(),
+            left_out,
         )
 
 

@@ -90,9 +90,9 @@ def journey(client: Client, site: str, bot: str, first: date, last: date) -> dic
     Raises NotSealed, NoData, BadUsage.
     """
 
-    def read_all(_: list[report.Day]) -> dict[str, Any]:
+    def read_all(known: list[report.Day]) -> dict[str, Any]:
         return {
-            "table": _table(report.table(client, site, bot, first, last)),
+            "table": _table(report.table(client, site, bot, known)),
             "links": read.sankey_links(client, site, bot, first, last).dicts(),
             "totals": read.journey_totals(client, site, bot, first, last).dicts()[0],
         }
@@ -107,6 +107,7 @@ def journey(client: Client, site: str, bot: str, first: date, last: date) -> dic
         "to": last,
         "days": [_day(day) for day in known],
         "missing": [day.day for day in known if not day.sealed],
+        "out_of_use": report.out_of_use(known, site, [bot]).get(bot, []),
         **figures,
     }
 

@@ -17,7 +17,7 @@ from stack.jars import fetch
 from stack.parts import web_part
 from tests.conftest import running, somewhere
 from tests.integration.made_rooms import SEOUL, SITE
-from tests.integration.shop import BOT, EVIL, JOURNEYS, live_rooms, now, room, seal, show_live, today, yesterday
+from tests.integration.shop import BOT, EVIL, JOURNEYS, live_rooms, now, reseal, room, seal, show_live, today, yesterday
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -105,6 +105,16 @@ def test_sealed_days(client: Client, address: str, page: Page) -> None:
     assert drawn(page)
     assert page.title() == "Turnpath · 챗봇 여정", "a dialog's name ran as a script"
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_days_on_which_the_bot_was_out_of_use_are_named(client: Client, address: str, page: Page) -> None:
+    first, last = yesterday() - timedelta(days=2), yesterday()
+    seal(client, [first])
+    reseal(client, last, rooms=0, left_out=[f"{SITE}:{BOT}"])
+    page.goto(f"{address}/?site={SITE}&view=sealed&from={first}&to={last}")
+    expect(page.locator("#notice")).to_contain_text(f"마감되지 않은 날은 빠져 있습니다: {first + timedelta(days=1)}")
+    expect(page.locator("#notice")).to_contain_text(f"챗봇 사용이 중지된 날은 빠져 있습니다: {last}")
+    expect(page.locator("#notice")).to_contain_text(f"out of use are left out: {last}")
 
 
 def test_a_new_event_shows_by_itself(client: Client, address: str, page: Page) -> None:

@@ -86,11 +86,14 @@ def seal(client: Client, days: Iterable[date], rooms: int = 40) -> Made:
     return made
 
 
-def reseal(client: Client, day: date, rooms: int, revision: int = 2) -> None:
-    """Publish another revision of the day, with so many rooms, as the seal does: by one REPLACE PARTITION."""
+def reseal(client: Client, day: date, rooms: int, revision: int = 2, left_out: Sequence[str] = ()) -> None:
+    """Publish another revision of the day, with so many rooms, as the seal does: by one REPLACE PARTITION.
+
+    `left_out`: the bots that it says it left out, as `site:bot`."""
     noon = SEOUL.midnight(day) + 12 * 3_600_000
     ended = Made([_ended(n, noon + n * 60_000) for n in range(rooms)])
     rows = [{**row, "revision": revision} for row in sealed(ended, day, random.Random(1))]
+    rows[0]["bots_left_out"] = list(left_out)
     client.run("CREATE TABLE daily_aside AS daily")
     insert_daily(client, rows, "daily_aside")
     client.run(f"ALTER TABLE daily REPLACE PARTITION '{day}' FROM daily_aside")

@@ -84,6 +84,23 @@ def test_a_table_is_of_the_revisions_that_are_named(
     assert "not sealed" not in run.stderr
 
 
+def test_days_on_which_a_bot_was_out_of_use_are_named(
+    client: Client, last: date, migrated_url: str, tmp_path: Path
+) -> None:
+    """Their moves are in no figure: a zero that says nothing would look like a quiet day."""
+    reseal(client, last, rooms=0, left_out=[f"{SITE}:{BOT}"])
+    days = ["--from", str(last - GAP), "--to", str(last)]
+    words = f"out of use on {last}, and so not in it: {SITE} / {BOT}"
+    assert words in turnpath(migrated_url, "table", *days).stderr
+    path = tmp_path / "a.xlsx"
+    assert words in turnpath(migrated_url, "export", "--output", str(path), *days).stderr
+    assert ["사용 중지로 빠진 챗봇", f"{BOT} ({last})"] in [row[:2] for row in cells(path, "표지")]
+    for command in (["table"], ["export", "--output", str(tmp_path / "b.xlsx")]):
+        alone = turnpath(migrated_url, *command, "--from", str(last))
+        assert alone.returncode == 5
+        assert f"'{BOT}' was out of use on {last}" in alone.stderr
+
+
 def test_todays_table(client: Client, last: date, migrated_url: str) -> None:
     empty = turnpath(migrated_url, "table", "--today")
     assert (empty.returncode, empty.stdout) == (5, "")

@@ -171,6 +171,18 @@ def test_a_mail_with_the_workbook(morning: Morning, box: MailBox, tmp_path: Path
     cells(body, morning.client, ADDED)
 
 
+def test_a_mail_names_the_bots_that_were_out_of_use(morning: Morning, box: MailBox, tmp_path: Path) -> None:
+    morning.jobs = written(tmp_path, f'name = "mail"\nto = {TO}')
+    morning.turn()
+    left_out = [f"{SITE}:{BOT}", "other:bot"]
+    insert_daily(morning.client, [{"day": ADDED, "as_of": cut_off(ADDED), "bots_left_out": left_out}])
+    morning.turn(cut_off(ADDED) + MINUTE - morning.at)
+    (taken,) = box.taken
+    body = taken.message.get_body()
+    assert body is not None
+    assert f"사용 중지로 빠진 챗봇: {BOT} ({ADDED})" in body.get_content()
+
+
 def test_what_fails_is_tried_again_and_then_given_up_and_told(
     morning: Morning, box: MailBox, reports: Path, tmp_path: Path
 ) -> None:

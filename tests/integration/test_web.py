@@ -67,6 +67,19 @@ async def test_sealed_days(client: Client, web_settings: Settings) -> None:
     assert answer["days"][0]["as_of"] == f"{first}T15:40:00Z"
 
 
+async def test_days_on_which_the_bot_was_out_of_use_are_named(client: Client, web_settings: Settings) -> None:
+    first, last = yesterday() - timedelta(days=1), yesterday()
+    seal(client, [first])
+    reseal(client, last, rooms=0, left_out=[f"{SITE}:{BOT}", "other:bot"])
+    async with site(web_settings) as http:
+        both = (await http.get("/api/journey", params={**BOTH, "from": str(first), "to": str(last)})).json()
+        alone = await http.get("/api/journey", params={**BOTH, "from": str(last), "to": str(last)})
+    assert (both["missing"], both["out_of_use"]) == ([], [str(last)])
+    assert "other" not in str(both)
+    assert alone.status_code == 404
+    assert f"'{BOT}' was out of use on {last}" in alone.json()["error"]
+
+
 @pytest.mark.parametrize("name", ["journey_table", "sankey_links", "journey_totals"])
 async def test_an_answer_is_of_the_revisions_that_it_names(
     name: str, client: Client, web_settings: Settings, monkeypatch: pytest.MonkeyPatch

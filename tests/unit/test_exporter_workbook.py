@@ -67,7 +67,8 @@ def facts(bots: int = 1, today: bool = False) -> Facts:
         rooms = None if today else 16 + number
         made.append(BotFacts(f"bot{number}", f"봇 {number}", rooms, rooms, sums, "표"))
     asked = Asked("가게", None, date(2026, 11, 20), date(2026, 11, 21), SEOUL, today=today)
-    return Facts(asked, [] if today else DAYS, made, ["없는봇"], datetime(2026, 11, 23, 1, 2, tzinfo=UTC))
+    left_out = {} if today else {"bot0": [date(2026, 11, 20)], "쉬는봇": [date(2026, 11, 19), date(2026, 11, 20)]}
+    return Facts(asked, [] if today else DAYS, made, ["없는봇"], left_out, datetime(2026, 11, 23, 1, 2, tzinfo=UTC))
 
 
 def covered(path: Path, told: Facts, lang: Lang = "ko") -> Worksheet:
@@ -143,6 +144,7 @@ def test_the_cover_says_what_it_is_made_of(tmp_path: Path) -> None:
     assert said["시작일"] == [datetime(2026, 11, 20)]
     assert said["마감된 날 수"] == [1]
     assert said["마감되지 않은 날"] == ["2026-11-21"]
+    assert said["사용 중지로 빠진 챗봇"] == ["bot0 (2026-11-20), 쉬는봇 (2026-11-19 ~ 2026-11-20)"]
     assert said["작성 시각"] == [datetime(2026, 11, 23, 10, 2)]
     assert said["bot0"] == ["봇 0", 16, 16, 430, 3, 3, 3, 3, 43, 3, 3, 0.1]
     assert [datetime(2026, 11, 20), datetime(2026, 11, 21, 0, 40), 2] in found
@@ -165,7 +167,9 @@ def test_the_cover_of_several_bots_has_their_sum_and_leads_to_their_sheets(tmp_p
 def test_todays_cover_says_that_it_is_provisional(tmp_path: Path) -> None:
     found = lines(covered(tmp_path / "a.xlsx", facts(today=True)))
     assert [labels.BY_MOVE.ko] in found
-    assert not [row for row in found if row and row[0] in ("마감된 날 수", "마감 차수", "시작일")]
+    assert not [
+        row for row in found if row and row[0] in ("마감된 날 수", "마감 차수", "시작일", "사용 중지로 빠진 챗봇")
+    ]
 
 
 @pytest.mark.parametrize("bots", [1, 3])

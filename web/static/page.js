@@ -53,6 +53,9 @@ function notice(kind, ko, en, details) {
   $("notice").replaceChildren(made);
 }
 
+const warn = (said) =>
+  $("notice").replaceChildren(el("div", { class: "notice warning" }, ...said.map((words) => el("p", {}, ...both(words)))));
+
 const quiet = () => $("notice").replaceChildren();
 
 function refuse(error) {
@@ -86,9 +89,17 @@ function waiting() {
 }
 
 function told(answer) {
+  const said = [];
   if (answer.missing?.length) {
-    notice("warning", `마감되지 않은 날은 빠져 있습니다: ${answer.missing.join(", ")}`, `Days not sealed are left out: ${answer.missing.join(", ")}`);
-  } else quiet();
+    const list = answer.missing.join(", ");
+    said.push({ ko: `마감되지 않은 날은 빠져 있습니다: ${list}`, en: `Days not sealed are left out: ${list}` });
+  }
+  if (answer.out_of_use?.length) {
+    const list = answer.out_of_use.join(", ");
+    said.push({ ko: `챗봇 사용이 중지된 날은 빠져 있습니다: ${list}`, en: `Days on which the bot was out of use are left out: ${list}` });
+  }
+  if (said.length) warn(said);
+  else quiet();
 }
 
 function caption(answer) {
