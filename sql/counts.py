@@ -5,9 +5,7 @@ from collections.abc import Callable
 from datetime import date
 
 from sql.client import Client
-
-#: site_id, bot_id, step, dialog, move, message, next_step, next_dialog
-CountedEdge = tuple[str, str, int, str, str, str, int, str]
+from sql.readback import Edge
 
 #: So many looks must agree: between two inserts of a worker the tables differ, each time otherwise.
 LOOKS = 10
@@ -27,7 +25,7 @@ HAVING surplus != 0
 """
 
 
-def differences(client: Client, day: date, wait: Callable[[float], object]) -> dict[CountedEdge, int]:
+def differences(client: Client, day: date, wait: Callable[[float], object]) -> dict[Edge, int]:
     """Edges of a day that the counts have too often (positive) or too rarely, by how much; none where all is well.
 
     Workers write on meanwhile, `moves` a moment before `edge_counts`: only what differs by the same amount at every
@@ -42,5 +40,5 @@ def differences(client: Client, day: date, wait: Callable[[float], object]) -> d
     return lasting
 
 
-def _look(client: Client, day: date) -> dict[CountedEdge, int]:
+def _look(client: Client, day: date) -> dict[Edge, int]:
     return {row[:8]: row[8] for row in client.rows(_DIFFERENCES, {"day": day})}

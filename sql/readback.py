@@ -1,13 +1,21 @@
 """Reading back what was written: the entries of rooms from `turns`, a partition's time from `progress`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from journey.events import Entry, Event, RoomKey
 from sql.client import Client, Value
 from sql.sink import EDGE_COUNTS, EVENT
+
+T = TypeVar("T")
+
+#: A topic's partition, and a local day.
+PlaceDay = tuple[tuple[str, int], date]
+
+#: site_id, bot_id, step, dialog, move, message, next_step, next_dialog
+Edge = tuple[str, str, int, str, str, str, int, str]
 
 _ASKED = "SELECT arrayJoin(arrayZip({sites:Array(String)}, {rooms:Array(String)})) AS pair"
 _HASHES = f"SELECT pair.1, reinterpretAsUInt128(sipHash128(pair.1, pair.2)) FROM ({_ASKED})"
@@ -41,12 +49,26 @@ _SILENT = (
     "ORDER BY rooms.last_at LIMIT {most:UInt32} BY topic, partition"
 )
 
+#: An edge within its site, as `edge_counts` hashes it.
+EDGE = {
+    "bot_id": "String", "step": "UInt16", "dialog": "String", "move": "String", "message": "String",
+    "next_step": "UInt16", "next_dialog": "String",
+}  # fmt: skip
 _COUNTS = (
     f"SELECT {', '.join(EDGE_COUNTS)} FROM edge_counts FINAL WHERE (topic, partition, day) IN "
     "(SELECT arrayJoin(arrayZip({topics:Array(String)}, {partitions:Array(UInt16)}, {days:Array(Date)})))"
 )
+_COUNTS_OF_DAYS = f"{_COUNTS} LIMIT {{most:UInt32}} BY topic, partition, day"
+#: By the key's beginning, (site, hash of the edge); which of their rows were asked for, the caller knows.
+_COUNTS_OF_EDGES = (
+    f"{_COUNTS} AND site_id IN {{sites:Array(String)}} AND edge IN (SELECT arrayJoin(arrayMap("
+    "(bot, step, dialog, move, message, next_step, next_dialog) -> "
+    "reinterpretAsUInt128(sipHash128(bot, step, dialog, move, message, next_step, next_dialog)), "
+    + ", ".join(f"{{{name}:Array({kind})}}" for name, kind in EDGE.items())
+    + ")))"
+)
 
-#: Rooms a query: its parameters travel as text.
+#: Rooms or edges a query: its parameters travel as text.
 _AT_ONCE = 20_000
 
 
@@ -104,15 +126,24 @@ class Readback:
         rows = self._client.rows(_SILENT, {"since": since, "bound": bound, "most": most})
         return [Silent(RoomKey(row[0], row[1]), *row[2:]) for row in rows]
 
-    def counts(self, asked: Iterable[tuple[tuple[str, int], date]]) -> list[tuple[Any, ...]]:
-        """All that `edge_counts` has of these partitions' days: tuples as sql.sink.EDGE_COUNTS names them."""
-        places = list(asked)
-        params: dict[str, list[Value]] = {
-            "topics": [topic for (topic, _), _ in places],
-            "partitions": [partition for (_, partition), _ in places],
-            "days": [day for _, day in places],
-        }
-        return self._client.rows(_COUNTS, params)
+    def counts(self, asked: Iterable[PlaceDay], most: int) -> list[tuple[Any, ...]]:
+        """What `edge_counts` has of these partitions' days, at most so many rows of each: as sql.sink.EDGE_COUNTS."""
+        return self._client.rows(_COUNTS_OF_DAYS, {**_place_days(asked), "most": most})
+
+    def edges(self, asked: Mapping[PlaceDay, Iterable[Edge]]) -> list[tuple[Any, ...]]:
+        """What `edge_counts` has of these edges of these partitions' days: as sql.sink.EDGE_COUNTS."""
+        found: list[tuple[Any, ...]] = []
+        wanted = {edge for edges in asked.values() for edge in edges}
+        for edges in _slices(wanted):
+            sites, *columns = zip(*edges, strict=True)
+            params = {
+                **_place_days(asked),
+                "sites": list(set(sites)),
+                **dict(zip(EDGE, map(list, columns), strict=True)),
+            }
+            rows = self._client.rows(_COUNTS_OF_EDGES, params)
+            found += [row for row in rows if row[3:-2] in asked[(row[0], row[1]), row[2]]]
+        return found
 
     def partition_time(self, topic: str, partition: int, offset: int) -> int:
         """The partition's time (ms) when it had been consumed up to `offset`: 0 before the first record."""
@@ -122,7 +153,20 @@ class Readback:
 
 
 def _parameters(keys: Iterable[RoomKey]) -> Iterator[dict[str, list[str]]]:
-    ordered = list(keys)
-    for start in range(0, len(ordered), _AT_ONCE):
-        some = ordered[start : start + _AT_ONCE]
+    for some in _slices(keys):
         yield {"sites": [key.site_id for key in some], "rooms": [key.room_id for key in some]}
+
+
+def _slices(items: Iterable[T]) -> Iterator[list[T]]:
+    ordered = list(items)
+    for start in range(0, len(ordered), _AT_ONCE):
+        yield ordered[start : start + _AT_ONCE]
+
+
+def _place_days(asked: Iterable[PlaceDay]) -> dict[str, list[Value]]:
+    places = list(asked)
+    return {
+        "topics": [topic for (topic, _), _ in places],
+        "partitions": [partition for (_, partition), _ in places],
+        "days": [day for _, day in places],
+    }

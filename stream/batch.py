@@ -7,7 +7,7 @@ Each insert is synchronous and comes before the next, so that whoever finds a ro
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from threading import Event as Flag
 from typing import Any, Protocol
@@ -20,11 +20,11 @@ from journey.decode import DAY, YEAR_2149, decode_bot
 from journey.errors import DeadLetter
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, Entry, Event, RoomKey, Tick
 from journey.room import Room, as_of
-from sql.readback import Found, Silent
+from sql.readback import Edge, Found, PlaceDay, Silent
 from sql.sink import Rows
 from stream import metrics
 from stream.changes import Changes
-from stream.counts import MOST_EDGES, Change, Counts, PlaceDay
+from stream.counts import MOST_EDGES, Change, Counts
 from stream.outages import Outages, Stopped
 from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs, shown
 from stream.rooms import Rooms
@@ -66,7 +66,8 @@ class Reads(Protocol):
     def known_rooms(self, keys: Iterable[RoomKey]) -> dict[RoomKey, set[str]]: ...
     def entries(self, keys: Iterable[RoomKey]) -> list[Found]: ...
     def silent_rooms(self, since: int, bound: int, most: int) -> list[Silent]: ...
-    def counts(self, asked: Iterable[PlaceDay]) -> Rows: ...
+    def counts(self, asked: Iterable[PlaceDay], most: int) -> Rows: ...
+    def edges(self, asked: Mapping[PlaceDay, Iterable[Edge]]) -> Rows: ...
 
 
 class Writes(Protocol):
@@ -199,6 +200,10 @@ class Batches:
         if latest is not None and not keys.isdisjoint(latest.rooms):
             self._await_batch(latest)
 
+    def _await_latest(self) -> None:
+        if self._latest is not None:
+            self._await_batch(self._latest)
+
     def _await_batch(self, latest: Prepared) -> None:
         while not latest.written.wait(0.05):
             if self._stopping.is_set():
@@ -229,7 +234,7 @@ class Batches:
         rooms = self.partitions[place]
         waits, silent = rooms.first_due(), self._silence.first_due(place)
         if place[0] == TOPIC_IMPORT and waits is not None and rooms.time > now:
-            # Its sender's times lie ahead of now: waited for, it would hold up the commit, and so every seal, until then
+            # Its sender's times lie ahead of now: waited for, it would hold up the commit, and so every seal, till then
             return 0, waits
         return min((at for at in (waits, silent) if at is not None), default=None), max(now, rooms.time)
 
@@ -289,15 +294,17 @@ class Batches:
 
     def _count(self, counted: dict[Place, list[Change]], output: Output) -> None:
         """Turn what came and went into totals; what is not in memory is read back once all before is written."""
-        asked = self._counts.unknown(counted)
-        if asked:
-            if self._latest is not None:
-                self._await_batch(self._latest)
-            read = partial(self._reads.counts, asked)
-            self._counts.restore(asked, self.outages.insist("read back counts", read))
+        counts, insist = self._counts, self.outages.insist
+        if days := counts.unknown_days(counted):
+            self._await_latest()
+            read = partial(self._reads.counts, days, counts.most_of_a_day)
+            counts.restore_days(days, insist("read back counts", read))
+        if edges := counts.unknown_edges(counted):
+            self._await_latest()
+            counts.restore_edges(edges, insist("read back edges", partial(self._reads.edges, edges)))
         for place, changes in counted.items():
-            output.edge_counts += self._counts.count(place, changes, self.partitions[place].offset - 1)
-        self._counts.shrink()
+            output.edge_counts += counts.count(place, changes, self.partitions[place].offset - 1)
+        counts.shrink()
 
     def _tally(self, poll: Poll, decoded: list[Decoded], rooms: Rooms, letters: list[tuple[Any, ...]]) -> metrics.Tally:
         mark = self._counted.get(poll.place, 0)

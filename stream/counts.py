@@ -2,29 +2,31 @@
 
 A change of a room's rows counts at the offset of the record that caused it, and for the local day of the row. What a
 batch changes is written as totals with `upto`, the batch's last offset; the totals up to an offset are a function of
-the log, so whoever writes them writes the same. At the first use of a day of a partition its totals are read back;
-what was caused at or below the newest `upto` among them is in them already. Rows of parts 0 and 1 only: a timeout's
-may be written by a quiet look at the clock, which has no offset (live_counts adds them from `timeouts`).
+the log, so whoever writes them writes the same. An edge's total is read back at its first use: what was caused at or
+below its `upto` is in it already. Rows of parts 0 and 1 only: a timeout's may be written by a quiet look at the
+clock, which has no offset (live_counts adds them from `timeouts`).
+
+A day of a partition is read back whole, unless it has very many edges (buttons with an order's number in them make one
+each): then only those that a batch touches, so that memory and work stay bounded.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from journey.events import RoomKey
 from journey.room import Row
+from sql.readback import Edge, PlaceDay
 from stream.poll import Place
-
-#: site_id, bot_id, step, dialog, move, message, next_step, next_dialog
-Edge = tuple[str, str, int, str, str, str, int, str]
 
 #: A row more, or fewer: the offset of the record that caused it, the row's local day, its edge, +1 or -1.
 Change = tuple[int, date, Edge, int]
 
-PlaceDay = tuple[Place, date]
-
-#: How many edges are held, over all partitions and days; days that were not touched for longest leave first.
+#: How many edges are held, over all partitions and days; those that were not touched for longest leave first.
 MOST_EDGES = 300_000
+#: Of a partition's day so large a part of them is read back whole: some two days of twelve partitions.
+_WHOLE_PART = 16
 
 
 def edge_of(key: RoomKey, row: Row) -> Edge:
@@ -33,62 +35,94 @@ def edge_of(key: RoomKey, row: Row) -> Edge:
 
 
 class Day:
-    """A day's totals of one partition. `upto`: what was caused up to this offset is in them; -1 before anything."""
+    """A day of one partition. `totals`: of each edge held, [moves, the offset up to which they count].
 
-    __slots__ = ("totals", "upto")
+    `whole`: an edge that is not held has none.
+    """
 
-    def __init__(self) -> None:
-        self.upto = -1
-        self.totals: dict[Edge, int] = {}
+    __slots__ = ("totals", "whole")
+
+    def __init__(self, whole: bool) -> None:
+        self.whole = whole
+        self.totals: dict[Edge, list[int]] = {}
 
 
 class Counts:
-    """The totals in memory, of the partitions and days that were touched lately; of one assignment."""
+    """The totals in memory, of the edges that were touched lately; of one assignment."""
 
     def __init__(self, most_edges: int = MOST_EDGES) -> None:
         self._most_edges = most_edges
         self._days: dict[PlaceDay, Day] = {}
 
+    @property
+    def most_of_a_day(self) -> int:
+        """So many edges of a partition's day are read back at its first use."""
+        return max(1, self._most_edges // _WHOLE_PART)
+
     def forget(self) -> None:
         """A new assignment begins with empty memory."""
         self._days.clear()
 
-    def unknown(self, changes: Mapping[Place, Iterable[Change]]) -> set[PlaceDay]:
-        """The days of these partitions that must be read back before these changes are counted."""
+    def unknown_days(self, changes: Mapping[Place, Iterable[Change]]) -> set[PlaceDay]:
+        """The days of these partitions that were not used yet."""
         touched = {(place, change[1]) for place, some in changes.items() for change in some}
         return touched.difference(self._days)
 
-    def restore(self, asked: Iterable[PlaceDay], found: Iterable[tuple[Any, ...]]) -> None:
-        """Take in what was read back in one query: rows (topic, partition, day, *edge, moves, upto)."""
-        self._days.update((place_day, Day()) for place_day in asked)
+    def unknown_edges(self, changes: Mapping[Place, Iterable[Change]]) -> dict[PlaceDay, set[Edge]]:
+        """The edges that must be read back before these changes are counted; their days were used before."""
+        unknown: dict[PlaceDay, set[Edge]] = {}
+        for place, some in changes.items():
+            for _, day, edge, _ in some:
+                held = self._days[place, day]
+                if not held.whole and edge not in held.totals:
+                    unknown.setdefault((place, day), set()).add(edge)
+        return unknown
+
+    def restore_days(self, asked: Iterable[PlaceDay], found: Iterable[tuple[Any, ...]]) -> None:
+        """Take in days, `most_of_a_day` edges of each at most: rows (topic, partition, day, *edge, moves, upto)."""
+        days = {place_day: Day(whole=True) for place_day in asked}
         for topic, partition, day, *edge, moves, upto in found:
-            of_day = self._days[(topic, partition), day]
-            of_day.totals[tuple(edge)] = moves
-            of_day.upto = max(of_day.upto, upto)
+            days[(topic, partition), day].totals[tuple(edge)] = [moves, upto]
+        for day_read in days.values():
+            day_read.whole = len(day_read.totals) < self.most_of_a_day
+        self._days.update(days)
+
+    def restore_edges(self, asked: Mapping[PlaceDay, Iterable[Edge]], found: Iterable[tuple[Any, ...]]) -> None:
+        """Take in edges that were read back, in such rows; those of which there is no row have no moves yet."""
+        for place_day, edges in asked.items():
+            self._days[place_day].totals.update((edge, [0, -1]) for edge in edges)
+        for topic, partition, day, *edge, moves, upto in found:
+            self._days[(topic, partition), day].totals[tuple(edge)] = [moves, upto]
 
     def count(self, place: Place, changes: Iterable[Change], last: int) -> list[tuple[Any, ...]]:
-        """Count a batch's changes of a partition; the rows to be written, in the order of `restore`.
+        """Count a batch's changes of a partition; the rows to be written, in the order of `restore_days`.
 
         `last`: the batch's last offset. Each edge that was touched is written, also where its changes add up to
-        nothing: the greatest `upto` of the day says what is counted.
+        nothing: else a zombie's row of before would stand.
         """
-        touched: dict[date, dict[Edge, None]] = {}
+        touched: dict[date, dict[Edge, list[int]]] = {}
         for offset, day, edge, sign in changes:
-            of_day = self._days[place, day]
-            if offset > of_day.upto:
-                of_day.totals[edge] = of_day.totals.get(edge, 0) + sign
-                touched.setdefault(day, {})[edge] = None
-        rows: list[tuple[Any, ...]] = []
-        for day, edges in touched.items():
-            of_day = self._days[place, day] = self._days.pop((place, day))  # the last touched stands last
-            of_day.upto = last
-            rows += [(*place, day, *edge, of_day.totals[edge], last) for edge in edges]
-        return rows
+            total = self._days[place, day].totals.setdefault(edge, [0, -1])
+            if offset > total[1]:
+                total[0] += sign
+                touched.setdefault(day, {})[edge] = total
+        return [row for day, totals in touched.items() for row in self._written(place, day, totals, last)]
+
+    def _written(self, place: Place, day: date, totals: dict[Edge, list[int]], last: int) -> list[tuple[Any, ...]]:
+        held = self._days[place, day] = self._days.pop((place, day))  # the last touched stands last
+        for edge, total in totals.items():
+            total[1] = last
+            held.totals[edge] = held.totals.pop(edge)
+        return [(*place, day, *edge, moves, last) for edge, (moves, _) in totals.items()]
 
     def shrink(self) -> None:
-        """Drop the days that were not touched for longest. Their rows must be in `edge_counts`."""
-        held = sum(len(day.totals) for day in self._days.values())
-        for place_day in list(self._days):
-            if held <= self._most_edges:
+        """Drop the edges that were not touched for longest, a day after the other."""
+        surplus = sum(len(day.totals) for day in self._days.values()) - self._most_edges
+        for day in self._days.values():
+            if surplus <= 0:
                 return
-            held -= len(self._days.pop(place_day).totals)
+            leaving = list(islice(day.totals, surplus))
+            day.whole = day.whole and not leaving
+            for edge in leaving:
+                del day.totals[edge]
+            surplus -= len(leaving)

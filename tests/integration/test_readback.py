@@ -1,6 +1,7 @@
 """What the worker reads from ClickHouse: a partition's time, rooms that fell silent, rooms that speak again."""
 
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -114,3 +115,23 @@ def test_who_looks_for_a_room_passes_over_the_days_that_have_it_not(client: Clie
     plan = client.rows(f"EXPLAIN indexes = 1 {readback.KNOWN}", {"sites": ["s"], "rooms": [f"r{T0}-7"]})
     index = " ".join(line.strip() for (line,) in plan).partition("Name: by_room")[2]
     assert re.match(r".* Parts: 1/[2-9] ", index), index
+
+
+AWKWARD = ("", "a", "'", "\\", "\n", "\0", "주문 {x:String}", "]")
+
+
+def test_a_days_edges_are_read_back_whole_or_by_name(client: Client) -> None:
+    """Whatever the names are; and of the day and the partition that are asked for."""
+    day, places = date(2026, 11, 1), [(TOPIC_LIVE, 3), (TOPIC_IMPORT, 3)]
+    edges = [("s", "b", 1, name, "next_step", other, 2, name) for name in AWKWARD for other in AWKWARD]
+    rows = [(*place, on, *edge, 7, 9) for place in places for on in (day, date(2026, 11, 2)) for edge in edges]
+    client.run("SYSTEM STOP MERGES edge_counts")
+    Sink(client).edge_counts([(*row[:-2], 1, 2) for row in rows])
+    Sink(client).edge_counts(rows)
+    read = Readback(client)
+    mine = [row for row in rows if row[:3] == (*places[0], day)]
+    assert sorted(read.counts([(places[0], day)], 1000)) == sorted(mine)
+    assert len(read.counts([(places[0], day), (places[1], day)], 10)) == 20
+    some = {(places[0], day): set(edges[::3]), (places[1], date(2026, 11, 2)): {edges[1], ("s", *edges[1][1:-1], "no")}}
+    expected = [*mine[::3], (*places[1], date(2026, 11, 2), *edges[1], 7, 9)]
+    assert sorted(read.edges(some)) == sorted(expected)

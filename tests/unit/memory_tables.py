@@ -4,14 +4,13 @@ The engine itself is tested in tests/integration; here it is the protocol that i
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from journey.calendar import Calendar
 from journey.events import Entry, Event, RoomKey
 from journey.room import TIMEOUT_PART
-from sql.readback import Found, Silent
+from sql.readback import Edge, Found, PlaceDay, Silent
 from sql.sink import MOVES, ROOMS, TURNS
 
 _EDGE = ("step", "dialog", "move", "message", "next_step", "next_dialog")
@@ -61,9 +60,18 @@ class MemoryTables:
         ]
         return sorted(found, key=lambda silent: silent.last_at)[:most]
 
-    def counts(self, asked: Iterable[tuple[tuple[str, int], date]]) -> list[tuple[Any, ...]]:
-        wanted = set(asked)
-        return [(*key, *row) for key, row in self.counts_rows.items() if ((key[0], key[1]), key[2]) in wanted]
+    def counts(self, asked: Iterable[PlaceDay], most: int) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for place_day in asked:
+            rows = [row for row in self._counted() if ((row[0], row[1]), row[2]) == place_day]
+            found += rows[:most]
+        return found
+
+    def edges(self, asked: Mapping[PlaceDay, Iterable[Edge]]) -> list[tuple[Any, ...]]:
+        return [row for row in self._counted() if row[3:-2] in asked.get(((row[0], row[1]), row[2]), ())]
+
+    def _counted(self) -> list[tuple[Any, ...]]:
+        return [(*key, *row) for key, row in self.counts_rows.items()]
 
     # -- writes
     def turns(self, rows: Any) -> None:

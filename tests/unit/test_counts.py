@@ -2,12 +2,14 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from stream.counts import Change, Counts, Edge
+from sql.readback import Edge, PlaceDay
+from stream.counts import Change, Counts
 from stream.poll import Place
 
 PLACE: Place = ("chatbot.turns", 3)
@@ -36,8 +38,17 @@ class Table:
             if upto >= self.rows.get(tuple(key), (0, -1))[1]:
                 self.rows[tuple(key)] = moves, upto
 
-    def read(self, asked: set[tuple[Place, date]]) -> list[tuple[Any, ...]]:
-        return [(*key, *row) for key, row in self.rows.items() if ((key[0], key[1]), key[2]) in asked]
+    def days(self, asked: set[PlaceDay], most: int) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for place_day in asked:
+            found += [row for row in self._all() if ((row[0], row[1]), row[2]) == place_day][:most]
+        return found
+
+    def edges(self, asked: dict[PlaceDay, set[Edge]]) -> list[tuple[Any, ...]]:
+        return [row for row in self._all() if row[3:-2] in asked.get(((row[0], row[1]), row[2]), ())]
+
+    def _all(self) -> list[tuple[Any, ...]]:
+        return [(*key, *row) for key, row in self.rows.items()]
 
 
 class Worker:
@@ -50,10 +61,12 @@ class Worker:
 
     def batch(self, size: int) -> None:
         some = [change for record in self.log[self.offset : self.offset + size] for change in record]
-        asked = self.counts.unknown({PLACE: some})
-        if asked:
+        if days := self.counts.unknown_days({PLACE: some}):
             self.write()  # what is counted must stand before it is read back
-            self.counts.restore(asked, self.table.read(asked))
+            self.counts.restore_days(days, self.table.days(days, self.counts.most_of_a_day))
+        if edges := self.counts.unknown_edges({PLACE: some}):
+            self.write()
+            self.counts.restore_edges(edges, self.table.edges(edges))
         self.offset = min(self.offset + size, len(self.log))
         self.pending.append(self.counts.count(PLACE, some, self.offset - 1))
         if len(self.pending) > 1:
@@ -71,7 +84,8 @@ def test_crashes_replays_and_zombies_count_once(seed: int) -> None:
     rng = random.Random(seed)
     log = [changes_of(rng, offset) for offset in range(rng.choice((5, 40, 150)))]
     table, committed, zombies = Table(), 0, list[Worker]()
-    worker = Worker(log, table, 0, most_edges=100)
+    most = rng.choice((1, 3, 100))
+    worker = Worker(log, table, 0, most)
     while worker.offset < len(log):
         worker.batch(rng.choice((1, 2, 9)))
         if rng.random() < 0.3:
@@ -79,7 +93,7 @@ def test_crashes_replays_and_zombies_count_once(seed: int) -> None:
             committed = rng.randint(committed, worker.offset)
         if rng.random() < 0.2:  # a successor begins at what is committed; the one before may write on for a while
             zombies.append(worker)
-            worker = Worker(log, table, committed, most_edges=100)
+            worker = Worker(log, table, committed, most)
         if zombies and rng.random() < 0.5:
             rng.choice(zombies).batch(3)
     for one in rng.sample([*zombies, worker], len(zombies) + 1):
@@ -92,11 +106,40 @@ def test_crashes_replays_and_zombies_count_once(seed: int) -> None:
     assert +found == +expected
 
 
+def known(counts: Counts, some: list[Change], rows: Iterable[tuple[Any, ...]] = ()) -> dict[PlaceDay, set[Edge]]:
+    """Read back what these changes need, where the table has these rows; the edges that were asked for."""
+    days = counts.unknown_days({PLACE: some})
+    counts.restore_days(days, list(rows)[: counts.most_of_a_day])
+    edges = counts.unknown_edges({PLACE: some})
+    counts.restore_edges(edges, [row for row in rows if row[3:-2] in edges[PLACE, row[2]]])
+    return edges
+
+
 def test_an_edge_whose_changes_add_up_to_nothing_is_written() -> None:
-    """Else the newest `upto` of the day would not say that they are counted."""
+    """Else the row of a zombie, of before the second of them, would stand."""
     counts, some = Counts(), [(7, FIRST, edge("a"), 1), (8, FIRST, edge("a"), -1)]
-    counts.restore(counts.unknown({PLACE: some}), [])
+    known(counts, some)
     assert counts.count(PLACE, some, 9) == [(*PLACE, FIRST, *edge("a"), 0, 9)]
+
+
+def test_of_a_day_with_very_many_edges_those_are_read_back_that_are_touched() -> None:
+    """Buttons with an order's number in them: the memory of a worker grew all day."""
+    counts = Counts(most_edges=32)
+    table = [(*PLACE, FIRST, *edge(str(n)), 5, 100) for n in range(1000)]
+    some: list[Change] = [(101, FIRST, edge(str(n)), 1) for n in (0, 500, 1000)]
+    assert known(counts, some, table) == {(PLACE, FIRST): {edge("500"), edge("1000")}}
+    assert [row[-2:] for row in counts.count(PLACE, some, 101)] == [(6, 101), (6, 101), (1, 101)]
+
+
+def test_no_more_edges_are_held_than_shall_be_those_not_touched_for_longest_leave() -> None:
+    counts = Counts(most_edges=3)
+    for offset, name in enumerate("abcdeb"):
+        some: list[Change] = [(offset, FIRST, edge(name), 1)]
+        known(counts, some)
+        counts.count(PLACE, some, offset)
+        counts.shrink()
+    touched: list[Change] = [(9, FIRST, edge(name), 1) for name in "abcde"]
+    assert counts.unknown_edges({PLACE: touched}) == {(PLACE, FIRST): {edge("a"), edge("c")}}
 
 
 def test_days_not_touched_for_longest_leave_first() -> None:
@@ -104,8 +147,7 @@ def test_days_not_touched_for_longest_leave_first() -> None:
     days = [FIRST + timedelta(days=n) for n in range(3)]
     for offset, day in enumerate([*days, days[0]]):
         some: list[Change] = [(offset, day, edge("a"), 1)]
-        counts.restore(counts.unknown({PLACE: some}), [])
+        known(counts, some)
         counts.count(PLACE, some, offset)
     counts.shrink()
-    asked = counts.unknown({PLACE: [(9, day, edge("a"), 1) for day in days]})
-    assert asked == {(PLACE, days[1])}
+    assert counts.unknown_edges({PLACE: [(9, day, edge("a"), 1) for day in days]}) == {(PLACE, days[1]): {edge("a")}}
