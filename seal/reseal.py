@@ -54,8 +54,9 @@ class Resealer:
     def reseal(self, day: date, reason: str) -> list[Seal]:
         """Publish the next revision of the day, and of those that its rooms leave or join; the seals that are new.
 
-        None is new where nothing came late. Raises NotSealed where the day has no seal, NoData where the events of its
-        rooms have expired, BadUsage, SealFailed (nothing was published), Busy, and what seal.run.Sealer raises.
+        None is new where nothing came late. Raises NotSealed where the day has no seal, or its rooms leave for one that
+        is due; NoData where the events of its rooms have expired; BadUsage, SealFailed (nothing was published), Busy,
+        and what seal.run.Sealer raises.
         """
         if not reason.strip():
             raise BadUsage("say why the day is resealed: --reason '…' is kept with the new revision")
@@ -137,7 +138,22 @@ class Resealer:
         for room in fold_turns(client, gone, {"day": built.day.day}, Known(as_of), built.day.idle, as_of):
             if room.folded.room.ended_at is not None:
                 went.add(self._calendar.day(room.folded.room.ended_at))
-        yield from (day for day in went if published(client, day))
+        for day in sorted(went):
+            if published(client, day):
+                yield day
+            else:
+                self._see_that_it_is_to_come(day, built.day)
+
+    def _see_that_it_is_to_come(self, day: date, left: Day) -> None:
+        """A room that leaves for a day that is due may be in no seal: what it left by may be later than that day's
+        cut-off. Days before the first one have no seal, and no reader."""
+        settings = self._settings
+        is_over = self._calendar.cut_off(day, settings.seal_at) <= left.cut_off
+        if is_over and day >= settings.first_day:
+            raise NotSealed(
+                f"rooms of {left.day} ended on {day} by what is known now, and {day} is not sealed: seal it first "
+                f"(`turnpath seal --day {day}`), then reseal {left.day}"
+            )
 
     def _are_sound(self, client: Client, built: list[Built]) -> bool:
         """False where what they were built from changed meanwhile; raises what is wrong with one otherwise."""

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from journey.errors import NotSealed
 from journey.events import TOPIC_LIVE, Event, RoomKey
 from seal.reseal import Resealer
 from seal.run import Sealer
@@ -20,13 +21,13 @@ MINUTE = HOUR // 60
 Sent = list[tuple[int, RoomKey, Event]]
 
 
-def fell_silent(log: RandomLog, key: RoomKey) -> Sent:
+def fell_silent(log: RandomLog, key: RoomKey, later: int = DAY // 2) -> Sent:
     """Its silence ended it on the second day, by what was known at that day's cut-off. Its next event, of just after
-    midnight, came half a day later: with it it was the third day on which it was silent for long enough."""
+    midnight, came half a day `later`: with it it was the third day on which it was silent for long enough."""
     midnight = SEOUL.midnight(log.days[1])
     turn = Event("turn", 1, midnight - 10 * MINUTE, "x", "customer 1", dialog="A", input_kind="none")
     went = Event("turn", 2, midnight + 10 * MINUTE, "x", "customer 1", dialog="B", input_kind="button", input="on")
-    return [(turn.occurred_at, key, turn), (midnight + DAY + DAY // 2, key, went)]
+    return [(turn.occurred_at, key, turn), (midnight + DAY + later, key, went)]
 
 
 def was_closed(log: RandomLog, key: RoomKey) -> Sent:
@@ -88,3 +89,45 @@ def test_two_days_sealed_at_once_do_not_both_have_a_room(consumed: Settings) -> 
         assert days_of(client, silent) == [second]
         elsewhere = {RoomKey(room[0], room[2]) for room in published(client, second, CUSTOMERS).rooms}
         same(published(client, third, CUSTOMERS), count(log, third, set(), elsewhere))
+
+
+def test_a_room_that_left_for_a_day_still_to_come_is_in_that_days_seal(
+    consumed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seal.reseal.await_consumed", lambda *_: [(TOPIC_LIVE, 0, 0)])
+    log = RandomLog(random.Random("to come"), SEOUL, FIRST, 4, rooms=5)
+    silent = RoomKey("s", "silent")
+    log.records[TOPIC_LIVE, 0] = [record(n, *item) for n, item in enumerate(fell_silent(log, silent))]
+    _, second, third, _ = log.days
+    over = SEOUL.cut_off(third, SEAL_AT)
+    with Client(consumed.clickhouse) as client:
+        consumer = Consumer(client, log)
+        consumer.consume(SEOUL.cut_off(second, SEAL_AT))
+        sealer(consumed, SEOUL.cut_off(second, SEAL_AT)).seal(second)
+        consumer.consume(over)
+        Resealer(consumed, lambda: over - 1, lambda words: None).reseal(second, "it went on")
+        assert days_of(client, silent) == []
+        sealer(consumed, over).seal(third)
+        assert days_of(client, silent) == [third]
+
+
+def test_a_room_does_not_leave_for_a_day_that_is_due(consumed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it leaves by came after the cut-off of the day that it leaves for: the seal of that day, made afterwards,
+    would leave it out, too."""
+    monkeypatch.setattr("seal.reseal.await_consumed", lambda *_: [(TOPIC_LIVE, 0, 0)])
+    log = RandomLog(random.Random("due"), SEOUL, FIRST, 4, rooms=5)
+    silent = RoomKey("s", "silent")
+    log.records[TOPIC_LIVE, 0] = [record(n, *item) for n, item in enumerate(fell_silent(log, silent, 2 * DAY))]
+    _, second, third, _ = log.days
+    resealer = Resealer(consumed, lambda: FAR, lambda words: None)
+    with Client(consumed.clickhouse) as client:
+        consumer = Consumer(client, log)
+        consumer.consume(SEOUL.cut_off(second, SEAL_AT))
+        sealer(consumed, SEOUL.cut_off(second, SEAL_AT)).seal(second)
+        consumer.consume(FAR)
+        with pytest.raises(NotSealed, match=f"{third} is not sealed: seal it first .`turnpath seal --day {third}`"):
+            resealer.reseal(second, "it went on")
+        assert days_of(client, silent) == [second]
+        sealer(consumed).seal(third)
+        resealer.reseal(second, "it went on")
+        assert days_of(client, silent) == [third]

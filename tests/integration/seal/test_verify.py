@@ -38,7 +38,7 @@ def import_a_room(scene: Scene, day: date, room_id: str) -> None:
     scene.consumer._poll(place, len(records))
 
 
-@pytest.mark.parametrize("scene", ["6"], indirect=True)
+@pytest.mark.parametrize("scene", ["54"], indirect=True)
 def test_a_day_is_what_its_events_say_whatever_came_later(scene: Scene) -> None:
     second = scene.days[1]
     import_a_room(scene, second, "imported late")
