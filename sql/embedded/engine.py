@@ -203,11 +203,18 @@ class Session:
         self._database = self.rows("SELECT currentDatabase()")[0][0]
 
     def _renew(self, lent: dict[str, str] | None = None) -> None:
-        """chDB never lifts readonly from a connection: go on with another, in the same database."""
+        """chDB never lifts readonly from a connection: go on with another, in the same database.
+
+        Refused if that cannot have these settings; then the session stays as it was.
+        """
+        made, lent = self._engine.connect(), lent or {}
+        try:
+            self._take(made, {**self._own, **lent})
+        except _FAILURES as error:
+            self._engine.disconnect(made)
+            raise refusal(error) from error
         self._engine.disconnect(self._connection)
-        self._connection = self._engine.connect()
-        self._lent = lent or {}
-        self._take(self._connection, {**self._own, **self._lent})
+        self._connection, self._lent = made, lent
 
     def _take(self, connection: Any, settings: Settings) -> None:
         connection.query(f"USE {quoted_name(self._database)}")

@@ -97,5 +97,5 @@ class HttpConversation:
         seconds = ask.number("session_timeout", 60)
         with self._sessions.borrowed(user, name, seconds, ask.flag("session_check")) as session:
             yield session
-        if ask.flag("close_session"):
-            self._sessions.end(user, name)
+            if ask.flag("close_session"):
+                self._sessions.end(user, name)

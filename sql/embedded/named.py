@@ -34,11 +34,17 @@ class NamedSessions:
     def borrowed(self, user: str, name: str, seconds: int, must_exist: bool) -> Iterator[Session]:
         """The session of that name, new if there is none, kept for so long after the body.
 
-        Refused where another request has it (373), or where it has to exist and does not (372).
+        Refused where another request has it (373), or where it has to exist and does not (372). What else than a
+        refusal ends the body ends the session, too: nobody knows how it was left.
         """
         named = self._take(user, name, must_exist)
         try:
             yield named.session
+        except Refused:
+            raise
+        except BaseException:
+            self.end(user, name)
+            raise
         finally:
             named.until = time.monotonic() + min(seconds, LONGEST_S)
             named.lock.release()
@@ -69,7 +75,7 @@ class NamedSessions:
                 del self._held[key]
 
     def end(self, user: str, name: str) -> None:
-        """Forget the session now (`close_session`)."""
+        """Forget the session now (`close_session`); whoever asks for that has it."""
         with self._lock:
             if named := self._held.pop((user, name), None):
                 named.session.close()

@@ -26,6 +26,8 @@ _LOOKS = {
     *("output_format_json_quote_decimals", "output_format_json_named_tuples_as_objects"),
     *("output_format_decimal_trailing_zeros", "output_format_pretty_color"),
 }
+#: Of any limit: the engine takes a time under a microsecond for 0, which is none.
+_LEAST = 0.001
 _WAIT_S = 5.0
 
 
@@ -155,10 +157,10 @@ class ReaderSession(Session):
         least = self._readers.limits.least().get(setting)
         if least is None and setting not in _LOOKS:
             raise Refused(READONLY, f"Cannot modify '{setting}' setting in readonly mode. (READONLY)")
-        if least is not None and not 0 < _number(value) <= least:
+        if least is not None and not _LEAST <= _number(value) <= least:
             raise Refused(
                 SETTING_OUT_OF_RANGE,
-                f"Setting {setting} should be above 0 and at most {least:g}. (SETTING_CONSTRAINT_VIOLATION)",
+                f"Setting {setting} should be from {_LEAST:g} to {least:g}. (SETTING_CONSTRAINT_VIOLATION)",
             )
 
     def change(self, sql: str) -> None:

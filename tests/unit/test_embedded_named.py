@@ -1,0 +1,68 @@
+"""The sessions that clients of HTTP name: whose they are, and when they end."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sql.embedded.errors import SESSION_NOT_FOUND, Refused, Vanished
+from sql.embedded.named import NamedSessions
+
+
+@dataclass
+class Made:
+    """A session that notes its end."""
+
+    user: str
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Maker:
+    """In the endpoint's place."""
+
+    made: list[Made] = field(default_factory=list)
+
+    def session(self, user: str, mark: str) -> Made:
+        del mark
+        self.made.append(Made(user))
+        return self.made[-1]
+
+
+@pytest.fixture
+def maker() -> Maker:
+    return Maker()
+
+
+@pytest.fixture
+def sessions(maker: Maker) -> NamedSessions:
+    endpoint: Any = maker
+    return NamedSessions(endpoint)
+
+
+def ask(
+    sessions: NamedSessions, user: str, name: str, error: Exception | None = None, must_exist: bool = False
+) -> None:
+    with sessions.borrowed(user, name, 60, must_exist):
+        if error:
+            raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("chDB's own"), Vanished("in the middle"), KeyError("a bug")])
+def test_a_session_ends_with_what_is_no_refusal(sessions: NamedSessions, maker: Maker, error: Exception) -> None:
+    with pytest.raises(type(error)):
+        ask(sessions, "reader", "mine", error)
+    assert maker.made[0].closed
+    with pytest.raises(Refused) as refused:
+        ask(sessions, "reader", "mine", must_exist=True)
+    assert refused.value.code == SESSION_NOT_FOUND
+
+
+def test_a_session_outlives_a_refusal(sessions: NamedSessions, maker: Maker) -> None:
+    with pytest.raises(Refused):
+        ask(sessions, "reader", "mine", Refused(62, "Syntax error"))
+    ask(sessions, "reader", "mine", must_exist=True)
+    assert [each.closed for each in maker.made] == [False]
