@@ -112,6 +112,35 @@ def test_the_catalogue_shows_the_views_only(connect: Connect) -> None:
     assert not reader.execute("SELECT name FROM system.tables WHERE database = 'system' AND name LIKE '%log'")
 
 
+ENDLESS = [
+    *(f"{name}('a', 'b')" for name in ("editDistance", "editDistanceUTF8", "EDITDISTANCE", "editdistance")),
+    *(f"{name}('a', 'b')" for name in ("levenshteinDistance", "levenshteinDistanceUTF8", "damerauLevenshteinDistance")),
+    *(f"{name}('a', 'b')" for name in ("jaroSimilarity", "jaroWinklerSimilarity")),
+    "arrayLevenshteinDistance([1], [2])",
+    "arrayLevenshteinDistanceWeighted([1], [2], [1.], [1.])",
+    "arraySimilarity([1], [2], [1.], [1.])",
+    *(f"{name}([1], [2])" for name in ("hasAll", "hasAny")),
+    "arrayFold((acc, x) -> concat(acc, 'a'), range(3), '')",
+    "arrayReduce('kolmogorovSmirnovTest', [1], [0])",
+    "arrayReduceInRanges('groupUniqArray', [(1, 2)], [1, 2])",
+    "initializeAggregation('kolmogorovSmirnovTestState', 1, 0)",
+    "kolmogorovSmirnovTestIf('two-sided', 'exact')(number, number % 2, 1) FROM numbers(9)",
+    *(f"{name}('aa', 'a.*b|a')" for name in ("extractAll", "countMatches", "countMatchesCaseInsensitive")),
+    *(f"{name}('aa', '(a).*b|a')" for name in ("extractAllGroups", "extractAllGroupsVertical")),
+    *(f"{name}('aa', 'a.*b|a', 'c')" for name in ("replaceRegexpAll", "REGEXP_REPLACE", "regexp_replace")),
+    "splitByRegexp('a.*b|a', 'aa')",
+    "extractTextFromHTML('<![CDATA[')",
+    *(f"{name}('{{}}', '$.a[*]')" for name in ("JSON_QUERY", "JSON_VALUE", "JSON_EXISTS")),
+    *(f"{name}('{{}}', '{{}}')" for name in ("JSONMergePatch", "jsonMergePatch")),
+    *(f"'aa' {word} 'ab'" for word in ("ILIKE", "NOT ilike")),
+    *(f"{name}('aa', 'ab')" for name in ("positionCaseInsensitive", "positionCaseInsensitiveUTF8")),
+    *(f"{name}('aa', 'ab')" for name in ("countSubstringsCaseInsensitive", "countSubstringsCaseInsensitiveUTF8")),
+    "multiSearchAnyCaseInsensitive('aa', ['ab'])",
+    *(
+        f"{name}([[[(0., 0.)]]], [[[(1., 1.)]]])"
+        for name in ("polygonsIntersectionCartesian", "polygonsUnionSpherical")
+    ),
+]
 WAYS_OUT = [
     # write
     ("INSERT INTO seals VALUES", READONLY),
@@ -173,6 +202,8 @@ WAYS_OUT = [
     ("SELECT number FROM system.numbers", ROWS),
     ("SELECT * FROM generateRandom('a UInt64')", ROWS),
     ("SELECT number FROM numbers(10001)", ROWS),
+    # run for ever where nothing looks at the time: by the square of a row's length
+    *((f"SELECT {call}", DENIED) for call in ENDLESS),
     # see others' rows
     ("SELECT * FROM turns", DENIED),
     ("SELECT * FROM turnpath.dead_letters", DENIED),
