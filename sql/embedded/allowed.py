@@ -40,7 +40,7 @@ _CATEGORIES = {
 _MORE_FUNCTIONS = {
     *("bar", "bytesize", "casewithexpression", "connectionid", "countdigits", "currentdatabase", "currentqueryid"),
     *("currentroles", "currentschemas", "currentuser", "defaultvalueofargumenttype", "defaultvalueoftypename"),
-    *("displayname", "enabledroles", "errorcodetoname", "finalizeaggregation", "formatreadabledecimalsize"),
+    *("displayname", "enabledroles", "errorcodetoname", "exists", "finalizeaggregation", "formatreadabledecimalsize"),
     *("formatreadablequantity", "formatreadablesize", "formatreadabletimedelta", "getsizeofenumtype", "grouping"),
     *("identity", "ignore", "indexhint", "isconstant", "isdecimaloverflow", "lambda"),
     *("lowcardinalityindices", "lowcardinalitykeys", "materialize", "neighbor", "parsereadablesize", "queryid"),
