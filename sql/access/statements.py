@@ -1,95 +1,125 @@
 """The statements that give readers of a ClickHouse server their rights, in their order; each may be run again.
 
-Two roles. `turnpath_reader` reads all views, of all sites. `turnpath_site_reader` reads the views that a site has, and,
-by the row policies of `turnpath_site_<n>` roles, only its own site's rows. Views run with the rights of whoever asks,
-so the roles read the columns that the views need: never those that name a customer. `late_rooms`, `seals` and
-`dead_letters_by_reason` read the raw log: they run with the rights of `turnpath_views`, as whom nobody logs in.
+Readers read views, and no table: `customer` is a hash without a key, by which a named customer could be followed. A
+view runs with the rights of its definer, as whom nobody logs in, and under the definer's row policies; the reader's are
+not asked. So a site has views of its own, the same texts once more in the database `<database>_site_<n>`, whose definer
+sees the rows of that site alone. `turnpath migrate` lays the views of `<database>` anew, without a definer: until these
+statements are run again, readers are refused.
 """
 
 import hashlib
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
-VIEWS = sorted(path.stem for path in (Path(__file__).parents[1] / "views").glob("*.sql"))
-#: What their views read of the raw log, and who then reads it: nobody who can log in.
-OF_THE_LOG = ("dead_letters_by_reason", "late_rooms", "seals")
-#: The columns that views of readers read. Not among them: customer_id, and all of turns and dead_letters.
-COLUMNS = {
-    "moves": "site_id, bot_id, room_id, room, customer, seq, part, version, is_deleted, occurred_at, entered_at, "
-    "received_at, day, step, dialog, move, message, next_step, next_dialog, channel, category, scenario_version",
-    "rooms": "site_id, bot_id, room_id, room, customer, opened_at, last_at, entered_at, ended_at, closed_by, phase, "
-    "phase_since, ended_from, step, dialog, turns, errors, gaps, last_received_at, topic, partition, day, version, "
-    "is_deleted",
+from settings import Settings
+from sql.migrate import variables, view_text
+
+VIEWS = {path.stem: path for path in sorted((Path(__file__).parents[1] / "views").glob("*.sql"))}
+#: What tells of all sites at once; no site has it.
+OF_ALL_SITES = ("dead_letters_by_reason", "late_rooms", "seals")
+#: What the views of a site read: tables whose rows have a site, each with which rows are a site's; and others. A seal's
+#: row has none; of all that it says, views of a site show the day, the revision and as of when.
+WITH_SITE = {
+    **dict.fromkeys(("moves", "rooms", "edge_counts", "timeouts", "bots"), "site_id = {site}"),
+    "daily": "site_id = {site} OR kind = 'seal'",
 }
-#: Tables without a customer, and those of them whose rows have a site.
-WHOLE = ("bots", "edge_counts", "timeouts", "daily", "daily_history", "progress", "installation")
-WITH_SITE = ("moves", "rooms", "edge_counts", "timeouts", "bots", "daily", "daily_history")
-
-_LIMITS = (
-    "max_execution_time = 60 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, "
-    "max_memory_usage = 1073741824 MIN 1 MAX 1073741824 CHANGEABLE_IN_READONLY, "
-    "max_result_rows = 1000000 MIN 1 MAX 1000000 CHANGEABLE_IN_READONLY, "
-    "result_overflow_mode = 'throw' CONST, max_bytes_before_external_group_by = 0 CONST, readonly = 1 CONST"
-)
+WITHOUT_SITE = ("progress",)
 
 
-def statements(database: str, reader_password: str) -> Iterator[str]:
+def statements(database: str, reader_password: str, settings: Settings) -> Iterator[str]:
     """Roles, limits and the user `reader`, who reads all sites. Run them again after `turnpath migrate`."""
-    yield f"CREATE SETTINGS PROFILE IF NOT EXISTS turnpath_reader SETTINGS {_LIMITS}"
-    for role in ("turnpath_reader", "turnpath_site_reader"):
-        yield f"CREATE ROLE IF NOT EXISTS {role} SETTINGS PROFILE 'turnpath_reader'"
-        yield from _grants(database, role)
-    yield from _views_of_the_log(database)
-    yield from (f"GRANT SELECT ON {_name(database)}.{view} TO turnpath_reader" for view in OF_THE_LOG)
-    for table in WITH_SITE:
-        yield _policy("turnpath_all", database, table, "1", "turnpath_reader, turnpath_views")
-    yield (
-        "CREATE QUOTA IF NOT EXISTS turnpath_reader KEYED BY user_name FOR INTERVAL 1 minute MAX queries = 600, "
-        "FOR INTERVAL 1 hour MAX execution_time = 1800 TO turnpath_reader, turnpath_site_reader"
-    )
-    yield from _user("reader", reader_password, "turnpath_reader")
-
-
-def site_statements(database: str, site: str, user: str, password: str) -> Iterator[str]:
-    """A user who reads the rows of one site. `statements` come before."""
-    role = f"turnpath_site_{hashlib.sha256(site.encode()).hexdigest()[:12]}"
-    yield f"CREATE ROLE IF NOT EXISTS {role}"
-    yield f"GRANT turnpath_site_reader TO {role}"
-    for table in WITH_SITE:
-        # a day's own row has no site, and tells of none
-        own = f"site_id = {_text(site)}" + (" OR kind = 'seal'" if table.startswith("daily") else "")
-        yield _policy(role, database, table, own, role)
-    yield from _user(user, password, role)
-
-
-def _grants(database: str, role: str) -> Iterator[str]:
     here = _name(database)
-    for table, columns in COLUMNS.items():
-        yield f"GRANT SELECT({columns}) ON {here}.{table} TO {role}"
-    for table in WHOLE:
-        yield f"GRANT SELECT ON {here}.{table} TO {role}"
+    yield from _made("SETTINGS PROFILE", "turnpath_reader", f"SETTINGS {_limits(settings)}")
+    for role in ("turnpath_reader", "turnpath_site_reader"):
+        yield from _made("ROLE", role, "SETTINGS PROFILE 'turnpath_reader'")
+    yield from _made(
+        "QUOTA",
+        "turnpath_reader",
+        "KEYED BY user_name FOR INTERVAL 1 minute MAX queries = 600, "
+        "FOR INTERVAL 1 hour MAX execution_time = 1800 TO turnpath_reader, turnpath_site_reader",
+    )
+    yield _definer("turnpath_views")
+    yield f"GRANT SELECT ON {here}.* TO turnpath_views"
+    yield f"REVOKE ALL ON {here}.* FROM turnpath_reader, turnpath_site_reader"  # an earlier version granted tables
     for view in VIEWS:
-        if view not in OF_THE_LOG:
-            yield f"GRANT SELECT ON {here}.{view} TO {role}"
+        yield from _shown(f"{here}.{view}", "turnpath_views", "turnpath_reader")
+    yield from _user("reader", reader_password, "turnpath_reader", database)
 
 
-def _views_of_the_log(database: str) -> Iterator[str]:
-    yield "CREATE USER IF NOT EXISTS turnpath_views IDENTIFIED WITH no_password HOST NONE"
-    yield f"GRANT SELECT ON {_name(database)}.* TO turnpath_views"
-    for view in OF_THE_LOG:
-        yield f"ALTER TABLE {_name(database)}.{view} MODIFY SQL SECURITY DEFINER DEFINER = turnpath_views"
+def site_statements(database: str, site: str, user: str, password: str, settings: Settings) -> Iterator[str]:
+    """A user who reads one site, in a database of its own. `statements` come before."""
+    own = site_database(database, site)
+    definer, role = f"turnpath_views_{_number(site)}", f"turnpath_site_{_number(site)}"
+    yield _definer(definer)
+    yield from _rows_of(database, site, definer)
+    yield from _made("ROLE", role, "SETTINGS PROFILE 'turnpath_reader'")
+    yield f"GRANT turnpath_site_reader TO {role}"
+    yield f"CREATE DATABASE IF NOT EXISTS {_name(own)}"
+    yield f"USE {_name(database)}"  # the tables that the views name are there
+    for view, path in VIEWS.items():
+        if view not in OF_ALL_SITES:
+            yield f"CREATE OR REPLACE VIEW {_name(own)}.{view} AS\n{view_text(path, variables(settings))}"
+            yield from _shown(f"{_name(own)}.{view}", definer, role)
+    yield from _user(user, password, role, own)
 
 
-def _policy(name: str, database: str, table: str, condition: str, to: str) -> str:
-    return f"CREATE ROW POLICY IF NOT EXISTS {name} ON {_name(database)}.{table} FOR SELECT USING {condition} TO {to}"
+def site_database(database: str, site: str) -> str:
+    """The name of the database with a site's views."""
+    return f"{database}_site_{_number(site)}"
 
 
-def _user(user: str, password: str, role: str) -> Iterator[str]:
+def _rows_of(database: str, site: str, definer: str) -> Iterator[str]:
+    """The definer reads that site's rows, by a policy that takes away; it comes before the right to read.
+
+    All others read on as before: where a server hides the rows of a table with policies from whom none names, it would
+    have hidden them from Turnpath itself.
+    """
+    for table, own in WITH_SITE.items():
+        on = f"ON {_name(database)}.{table}"
+        rows = own.format(site=_text(site))
+        yield from _made("ROW POLICY", f"turnpath_all {on}", "FOR SELECT USING 1 AS PERMISSIVE TO ALL")
+        yield from _made("ROW POLICY", f"{definer} {on}", f"FOR SELECT USING {rows} AS RESTRICTIVE TO {definer}")
+    for table in (*WITH_SITE, *WITHOUT_SITE):
+        yield f"GRANT SELECT ON {_name(database)}.{table} TO {definer}"
+
+
+def _limits(settings: Settings) -> str:
+    most = {
+        "max_execution_time": max(1, ceil(settings.reader_time.total_seconds())),
+        "max_memory_usage": settings.reader_memory,
+        "max_result_rows": settings.reader_rows,
+    }
+    smaller = [f"{name} = {value} MIN 1 MAX {value} CHANGEABLE_IN_READONLY" for name, value in most.items()]
+    fixed = "result_overflow_mode = 'throw' CONST, max_bytes_before_external_group_by = 0 CONST, readonly = 1 CONST"
+    return ", ".join([*smaller, fixed])
+
+
+def _made(kind: str, name: str, what: str) -> Iterator[str]:
+    """As it shall be, whatever was there: not OR REPLACE, since what refers to it would refer to it no more."""
+    yield f"CREATE {kind} IF NOT EXISTS {name} {what}"
+    yield f"ALTER {kind} {name} {what}"
+
+
+def _definer(name: str) -> str:
+    return f"CREATE USER IF NOT EXISTS {name} IDENTIFIED WITH no_password HOST NONE"
+
+
+def _shown(view: str, definer: str, role: str) -> Iterator[str]:
+    yield f"ALTER TABLE {view} MODIFY SQL SECURITY DEFINER DEFINER = {definer}"
+    yield f"GRANT SELECT ON {view} TO {role}"
+
+
+def _user(user: str, password: str, role: str, database: str) -> Iterator[str]:
     hashed = hashlib.sha256(password.encode()).hexdigest()
-    yield f"CREATE USER IF NOT EXISTS {_name(user)} IDENTIFIED WITH sha256_hash BY '{hashed}'"
-    yield f"ALTER USER {_name(user)} IDENTIFIED WITH sha256_hash BY '{hashed}'"
+    what = f"IDENTIFIED WITH sha256_hash BY '{hashed}' DEFAULT DATABASE {_name(database)}"
+    yield from _made("USER", _name(user), what)
     yield f"GRANT {role} TO {_name(user)}"
     yield f"ALTER USER {_name(user)} DEFAULT ROLE {role}"
+
+
+def _number(site: str) -> str:
+    return hashlib.sha256(site.encode()).hexdigest()[:12]
 
 
 def _name(text: str) -> str:
