@@ -109,13 +109,19 @@ class SocketSource(Source):
         self.data += received
 
     def peek(self) -> bytes | None:
-        """The next byte, without reading it or waiting; None if none has come, b"" if the other side has closed."""
-        if self.pos < len(self.data):
-            return bytes(self.data[self.pos : self.pos + 1])
+        """The next byte, without reading it or waiting; None if none has come, b"" if the other side has closed.
+
+        Also where bytes came before the end: nobody waits for an answer to them.
+        """
         try:
             ready = select.poll()
-            ready.register(self._connection, select.POLLIN)
-            return self._connection.recv(1, socket.MSG_PEEK) if ready.poll(0) else None
+            ready.register(self._connection, select.POLLIN | select.POLLRDHUP)
+            found = sum(event for _, event in ready.poll(0))
+            if found & ~select.POLLIN:
+                return b""
+            if self.pos < len(self.data):
+                return bytes(self.data[self.pos : self.pos + 1])
+            return self._connection.recv(1, socket.MSG_PEEK) if found else None
         except (OSError, ValueError):
             return b""
 

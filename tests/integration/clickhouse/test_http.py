@@ -318,8 +318,11 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> bool:
     return False
 
 
+@pytest.mark.parametrize("more", [b"", b"GET /ping HTTP/1.1\r\n"], ids=["", "and another request"])
 @pytest.mark.parametrize("sql", [FOREVER, "SELECT number FROM system.numbers"])
-def test_a_query_ends_when_its_client_goes(http_address: str, client: Client, database: str, sql: str) -> None:
+def test_a_query_ends_when_its_client_goes(
+    http_address: str, client: Client, database: str, sql: str, more: bytes
+) -> None:
     host, port = http_address.split(":")
 
     def runs() -> bool:
@@ -332,6 +335,7 @@ def test_a_query_ends_when_its_client_goes(http_address: str, client: Client, da
     with socket.create_connection((host, int(port)), 20) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         assert until(runs)
+        connection.sendall(more)
     assert until(lambda: not runs())
 
 

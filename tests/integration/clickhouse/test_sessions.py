@@ -142,7 +142,7 @@ def until(holds: object, seconds: float = 20) -> bool:
 
 
 @pytest.mark.parametrize("sql", [FOREVER, "SELECT number FROM system.numbers"])
-@pytest.mark.parametrize("leave", ["vanish", "cancel"])
+@pytest.mark.parametrize("leave", ["vanish", "ping and vanish", "cancel"])
 def test_a_query_ends_when_nobody_wants_it(connect: Connect, database: str, sql: str, leave: str) -> None:
     client, other = connect(), connect()
     client.execute("SELECT 1")
@@ -150,7 +150,9 @@ def test_a_query_ends_when_nobody_wants_it(connect: Connect, database: str, sql:
     connection.send_query(f"{sql} -- {database}", params={})
     connection.send_external_tables(None)
     assert until(lambda: running(other, database) == 1)
-    if leave == "vanish":
+    if leave == "ping and vanish":
+        connection.socket.sendall(b"\x04")
+    if leave.endswith("vanish"):
         client.disconnect()
     else:
         client.cancel()
