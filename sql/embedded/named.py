@@ -11,6 +11,7 @@ from sql.embedded.engine import Session
 from sql.embedded.errors import SESSION_IS_LOCKED, SESSION_NOT_FOUND, Refused
 
 LONGEST_S = 3600
+#: Of each user: a reader's sessions close none of `default`'s.
 _MOST = 500
 
 
@@ -51,7 +52,7 @@ class NamedSessions:
 
     def _take(self, user: str, name: str, must_exist: bool) -> _Named:
         with self._lock:
-            self._forget_old()
+            self._forget_old(user, name)
             found = self._held.get((user, name))
             if found is None and must_exist:
                 raise Refused(SESSION_NOT_FOUND, f"Session {name} not found. (SESSION_NOT_FOUND)")
@@ -63,14 +64,17 @@ class NamedSessions:
                 raise Refused(SESSION_IS_LOCKED, f"Session {name} is locked by another request. (SESSION_IS_LOCKED)")
             return found
 
-    def _forget_old(self) -> None:
+    def _forget_old(self, user: str, name: str) -> None:
+        """Close idle sessions: those whose time is over, and the user's oldest where it has too many with this one."""
         now = time.monotonic()
+        spare = sum(owner == user for owner, _ in self._held) + ((user, name) not in self._held) - _MOST
         idle = sorted(
             (each for each in self._held.items() if not each[1].lock.locked()), key=lambda each: each[1].until
         )
-        spare = len(self._held) - _MOST + 1
-        for n, (key, named) in enumerate(idle):
-            if named.until < now or n < spare:
+        for key, named in idle:
+            own = key[0] == user
+            if named.until < now or (own and spare > 0):
+                spare -= own
                 named.session.close()
                 del self._held[key]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sql.embedded import named
 from sql.embedded.errors import SESSION_NOT_FOUND, Refused, Vanished
 from sql.embedded.named import NamedSessions
 
@@ -66,3 +67,16 @@ def test_a_session_outlives_a_refusal(sessions: NamedSessions, maker: Maker) -> 
         ask(sessions, "reader", "mine", Refused(62, "Syntax error"))
     ask(sessions, "reader", "mine", must_exist=True)
     assert [each.closed for each in maker.made] == [False]
+
+
+def test_each_user_has_so_many_and_closes_nobody_elses(
+    sessions: NamedSessions, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named, "_MOST", 3)
+    ask(sessions, "default", "kept")
+    for n in range(9):
+        ask(sessions, "reader", f"session {n}")
+    ask(sessions, "default", "kept", must_exist=True)
+    assert [each.user for each in maker.made if not each.closed] == ["default", *["reader"] * 3]
+    for n in (6, 7, 8):  # the oldest went; to come back to one that is there closes none
+        ask(sessions, "reader", f"session {n}", must_exist=True)
