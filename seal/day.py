@@ -1,11 +1,13 @@
 """What is to be sealed: a local day, and the cut-off as of which its rooms are looked at."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from datetime import time as clock_time
 
 from journey.calendar import Calendar
 from journey.decode import DAY as MAX_AHEAD
+from seal.turns import Known
 from sql.client import Value
 
 
@@ -14,8 +16,9 @@ class Day:
     """A day to be sealed. Times in ms since the epoch; `idle`: ROOM_IDLE in ms.
 
     `begin` <= what ended on it < `end` <= `in_use_at` <= `cut_off`. What was received after `cut_off` is not known to
-    this seal; which bots are in it is as of `in_use_at`. Both are SEAL_AT on the day after; of a reseal, `cut_off` is
-    the moment when it began.
+    this seal, and of imports what lies at or behind the offsets `imported` (see `Known`); which bots are in it is as of
+    `in_use_at`. `cut_off` and `in_use_at` are SEAL_AT on the day after; of a reseal, `cut_off` is the moment when it
+    began.
     """
 
     day: date
@@ -27,6 +30,12 @@ class Day:
     zone: str
     first_moves_day: date
     first_received_day: date
+    imported: Mapping[int, int] | None = None
+
+    @property
+    def known(self) -> Known:
+        """What this seal knows of the log."""
+        return Known(self.cut_off, self.imported)
 
     @property
     def first_received(self) -> int:
@@ -37,8 +46,9 @@ class Day:
         """
         return self.begin - self.idle - MAX_AHEAD
 
-    def parameters(self) -> dict[str, Value]:
-        """For `{name:Type}` in SQL."""
+    def parameters(self) -> dict[str, Value | Sequence[Value]]:
+        """For `{name:Type}` in SQL; `imported`: the offsets by partition, none where all is known."""
+        upto = self.imported or {}
         return {
             "day": self.day,
             "zone": self.zone,
@@ -50,6 +60,7 @@ class Day:
             "first_received": self.first_received,
             "first_received_day": self.first_received_day,
             "first_moves_day": self.first_moves_day,
+            "imported": [upto.get(partition, 0) for partition in range(max(upto, default=-1) + 1)],
         }
 
 

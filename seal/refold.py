@@ -12,11 +12,12 @@ from seal.day import Day
 from seal.membership import ELSEWHERE, FOLDED, REFOLD, first_day
 from seal.metrics import step
 from seal.stage import Stage
+from seal.turns import Known
 from sql.client import Client
 from sql.sink import EVENT, MOVES
 
 _TURNS = (
-    "SELECT site_id, room_id, offset, toUnixTimestamp64Milli(received_at), "
+    "SELECT site_id, room_id, topic, partition, offset, toUnixTimestamp64Milli(received_at), "
     + ", ".join(f"toUnixTimestamp64Milli({name})" if name == "occurred_at" else name for name in EVENT)
     # received at the earliest a day before it occurred, by a clock that is a day ahead
     + " FROM turns WHERE day >= {first_day} - 2 "
@@ -50,14 +51,14 @@ def refold(reader: Client, writer: Client, stage: Stage, day: Day, said: Callabl
 def fold_rooms(turns: Iterable[tuple[Any, ...]], day: Day) -> Iterator[tuple[RoomKey, Folded | None]]:
     """Each room as of the day's cut-off, None where nothing of it was there yet; `turns` by room, seq and offset."""
     for (site_id, room_id), rows in groupby(turns, key=lambda row: (row[0], row[1])):
-        yield RoomKey(site_id, room_id), fold(_entries(rows, day.cut_off), day.idle, day.cut_off)
+        yield RoomKey(site_id, room_id), fold(_entries(rows, day.known), day.idle, day.cut_off)
 
 
-def _entries(rows: Iterable[tuple[Any, ...]], cut_off: int) -> Iterator[Entry]:
-    """Of each seq the copy with the lowest offset, if it was received by the cut-off."""
-    for _, copies in groupby(rows, key=lambda row: row[4 + _SEQ]):
-        _, _, offset, received_at, *event = next(copies)
-        if received_at <= cut_off:
+def _entries(rows: Iterable[tuple[Any, ...]], known: Known) -> Iterator[Entry]:
+    """Of each seq the copy with the lowest offset, if the seal knows it."""
+    for _, copies in groupby(rows, key=lambda row: row[6 + _SEQ]):
+        _, _, topic, partition, offset, received_at, *event = next(copies)
+        if known.has(topic, partition, offset, received_at):
             yield Entry(Event(*event), offset, received_at)
 
 

@@ -26,7 +26,7 @@ from seal.membership import disturbed, elsewhere
 from seal.publish import Seal, bots_left_out, publish, published, summarize, summary
 from seal.run import ATTEMPTS, Now, Said, failure_of, fill, say_stale
 from seal.stage import Stage, connection, stage
-from seal.turns import Known, fold_turns
+from seal.turns import Known, fold_turns, imported_below
 from settings import Settings
 from sql.client import Client
 from sql.timezone import check_timezone
@@ -67,15 +67,16 @@ class Resealer:
                 return self._reseal(client, second, day, reason.strip())
 
     def _reseal(self, client: Client, second: Client, day: date, reason: str) -> list[Seal]:
-        self._before(client, day, self._now())
         as_of = self._now()
+        self._before(client, day, Known(as_of))
         said = self._said
         reached = await_consumed(self._settings.kafka, as_of, self._settings.seal_wait, lambda w: said(f"{day}: {w}"))
         client.close()  # it may have been lost in the wait, when nothing was built on it yet
         say_stale(client, said)
+        known = Known(as_of, imported_below(reached))
         for _ in range(ATTEMPTS):
             with ExitStack() as stages:
-                built = self._build_all(client, second, day, as_of, reason, stages)
+                built = self._build_all(client, second, day, known, reason, stages)
                 if self._are_sound(client, built):
                     return self._publish_all(client, built, reached)
         raise SealFailed(
@@ -83,39 +84,40 @@ class Resealer:
             "published; reseal again when less comes in late"
         )
 
-    def _before(self, client: Client, day: date, now: int) -> Seal:
-        """The published seal of a day that can be resealed now."""
+    def _before(self, client: Client, day: date, known: Known) -> Seal:
+        """The published seal of a day that can be resealed with what is known now."""
         there = published(client, day)
         if there is None:
             raise NotSealed(f"{day} is not sealed, so there is nothing to reseal: `turnpath seal --day {day}` seals it")
-        if there.as_of > now:
+        if there.as_of > known.as_of:
             raise BadUsage(
                 f"revision {there.revision} of {day} is as of later than this machine's clock: set the clock"
             )
-        see_that_turns_are_there(client, self._meant(day, now), self._settings.keep_events, now)
+        see_that_turns_are_there(client, self._meant(day, known), self._settings.keep_events, known.as_of)
         return there
 
-    def _meant(self, day: date, as_of: int) -> Day:
+    def _meant(self, day: date, known: Known) -> Day:
         settings = self._settings
-        return replace(day_to_seal(day, self._calendar, settings.seal_at, settings.room_idle), cut_off=as_of)
+        meant = day_to_seal(day, self._calendar, settings.seal_at, settings.room_idle)
+        return replace(meant, cut_off=known.as_of, imported=known.imported)
 
     def _build_all(
-        self, client: Client, second: Client, first: date, as_of: int, reason: str, stages: ExitStack
+        self, client: Client, second: Client, first: date, known: Known, reason: str, stages: ExitStack
     ) -> list[Built]:
         """The day and all that its rooms draw in, each after the one that drew it in."""
         found, built = [first], list[Built]()
         for day in found:  # grows on the way
             because = reason if day == first else f"{reason} (with {first})"
-            built.append(self._build(client, second, day, as_of, because, stages))
+            built.append(self._build(client, second, day, known, because, stages))
             drawn_in = sorted(set(self._drawn_in(client, built[-1])) - set(found))
             if drawn_in:
                 self._said(f"{day}: its rooms leave or join {', '.join(map(str, drawn_in))}, resealed with it")
             found += drawn_in
         return built
 
-    def _build(self, client: Client, second: Client, day: date, as_of: int, reason: str, stages: ExitStack) -> Built:
-        before = self._before(client, day, as_of)
-        meant = replace(self._meant(day, as_of), in_use_at=before.in_use_at)
+    def _build(self, client: Client, second: Client, day: date, known: Known, reason: str, stages: ExitStack) -> Built:
+        before = self._before(client, day, known)
+        meant = replace(self._meant(day, known), in_use_at=before.in_use_at)
         aside = stages.enter_context(stage(client, day))
         revision = before.revision + 1
         left_out = fill(client, second, aside, meant, self._said, revision=revision, stay_elsewhere=False)
@@ -133,9 +135,9 @@ class Resealer:
             "(site_id, room) IN (SELECT site_id, room FROM daily WHERE kind = 'room' AND day = {day:Date} "
             f"AND room NOT IN (SELECT room FROM {built.stage.rooms}))"
         )
-        as_of = built.day.cut_off
+        meant = built.day
         went = set[date]()
-        for room in fold_turns(client, gone, {"day": built.day.day}, Known(as_of), built.day.idle, as_of):
+        for room in fold_turns(client, gone, {"day": meant.day}, meant.known, meant.idle, meant.cut_off):
             if room.folded.room.ended_at is not None:
                 went.add(self._calendar.day(room.folded.room.ended_at))
         for day in sorted(went):

@@ -1,6 +1,7 @@
 """A seal from beginning to end: one day, or all that are due."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 
 from journey.calendar import Calendar
@@ -15,6 +16,7 @@ from seal.membership import disturbed, mark_rooms, settle, taken
 from seal.publish import Seal, publish, published, summarize
 from seal.refold import refold
 from seal.stage import Stage, connection, drop_stale, stage
+from seal.turns import imported_below
 from settings import Settings
 from sql.client import Client
 from sql.timezone import check_timezone
@@ -80,6 +82,7 @@ class Sealer:
             reached = reached or self._await_consumed(meant.cut_off, str(day))
             client.close()  # it may have been lost in the wait, when nothing was built on it yet
             say_stale(client, self._said)
+            meant = replace(meant, imported=imported_below(reached))
             for _ in range(ATTEMPTS):
                 if seal := self._attempt(client, second, meant, reached):
                     return seal

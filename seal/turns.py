@@ -3,7 +3,7 @@
 What a seal published is checked against this, and only this: it shares no query with the seal's own way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -30,13 +30,18 @@ class Known:
     """
 
     as_of: int
-    imported: dict[int, int] | None = None
+    imported: Mapping[int, int] | None = None
 
     def has(self, topic: str, partition: int, offset: int, received_at: int) -> bool:
         """Was this record known?"""
         if received_at > self.as_of:
             return False
         return self.imported is None or topic != TOPIC_IMPORT or offset < self.imported.get(partition, 0)
+
+
+def imported_below(reached: Iterable[tuple[str, int, int]]) -> dict[int, int] | None:
+    """Of (topic, partition, offset) those of the imports, for `Known`; None where nothing is said of them."""
+    return {partition: offset for topic, partition, offset in reached if topic == TOPIC_IMPORT} or None
 
 
 @dataclass(frozen=True, slots=True)

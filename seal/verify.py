@@ -13,13 +13,12 @@ from typing import Any
 
 from journey.calendar import Calendar
 from journey.errors import NoData, NotSealed
-from journey.events import TOPIC_IMPORT
 from seal.compared import Comparison, Difference
 from seal.day import Day, day_to_seal
 from seal.kept import may_have_expired, see_that_turns_are_there
 from seal.publish import summary
 from seal.stage import connection
-from seal.turns import FoldedRoom, Known, fold_turns
+from seal.turns import FoldedRoom, Known, fold_turns, imported_below
 from settings import Settings
 from sql.client import Client, Table
 from sql.timezone import check_timezone
@@ -89,9 +88,9 @@ def verify(settings: Settings, day: date, now: int, said: Callable[[str], None])
         revision, as_of, offsets, left_out, checksum = seals[0]
         see_that_turns_are_there(client, meant, settings.keep_events, now)
         said(f"{day}: folding its rooms from turns")
-        imported = {partition: offset for topic, partition, offset in offsets if topic == TOPIC_IMPORT}
+        known = Known(as_of, imported_below(offsets))
         comparison = Comparison(_places(client, day, "edge"), _places(client, day, "node"), set(left_out))
-        _compare_rooms(client, comparison, meant, _folded(turns, meant, Known(as_of, imported)), _published(was, day))
+        _compare_rooms(client, comparison, meant, _folded(turns, meant, known), _published(was, day))
         differences = list(comparison.differences())
         if differences and may_have_expired(client, meant, settings.keep_events, now):
             raise NoData(

@@ -1,12 +1,13 @@
 """Rooms folded as of a cut-off, from rows of `turns` as they come: by room, seq and offset."""
 
+from dataclasses import replace
 from datetime import date, time, timedelta
 from typing import Any
 
 from msgspec.structs import astuple
 
 from journey.calendar import Calendar
-from journey.events import Event, RoomKey
+from journey.events import TOPIC_IMPORT, TOPIC_LIVE, Event, RoomKey
 from seal.day import day_to_seal
 from seal.refold import fold_rooms
 
@@ -17,7 +18,7 @@ C, HOUR = DAY.cut_off, 3_600_000
 
 def turn(room: str, seq: int, at: int, offset: int, received_at: int | None = None, dialog: str = "A") -> Any:
     event = Event("turn", seq, at, "bot", "customer", dialog=dialog, input_kind="button", input="yes")
-    return ("site", room, offset, at if received_at is None else received_at, *astuple(event))
+    return ("site", room, TOPIC_LIVE, 0, offset, at if received_at is None else received_at, *astuple(event))
 
 
 def moves(*turns: Any) -> dict[str, list[tuple[int, str, str]] | None]:
@@ -31,6 +32,18 @@ def test_what_was_received_at_the_cut_off_counts_and_nothing_after_it() -> None:
     at = C - HOUR
     found = moves(turn("r", 1, at, 1), turn("r", 2, at, 2, C), turn("r", 3, at, 3, C + 1))
     assert found == {"r": [(1, "start", ""), (2, "next_step", "yes")]}
+
+
+def test_of_imports_it_is_the_offset_that_counts() -> None:
+    day = replace(DAY, imported={3: 7})
+    turns = [
+        ("site", "r", TOPIC_IMPORT, partition, offset, *turn("r", seq, C - HOUR, 0)[5:])
+        for seq, (partition, offset) in enumerate([(3, 6), (3, 7), (4, 0)], 1)
+    ]
+    ((_, folded),) = fold_rooms(turns, day)
+    assert folded is not None
+    assert [row.seq for row in folded.rows] == [1]
+    assert day.parameters()["imported"] == [0, 0, 0, 7]
 
 
 def test_a_room_of_which_nothing_was_there_yet_is_none() -> None:

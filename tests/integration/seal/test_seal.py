@@ -76,9 +76,9 @@ def test_what_is_not_in_balance_is_not_published(quiet: Settings) -> None:
         assert not left_behind(client)
 
 
-def test_something_late_while_it_is_built_is_seen(quiet: Settings) -> None:
+def test_something_late_while_it_is_built_is_seen(consumed: Settings) -> None:
     """What comes in after the rooms were looked at changes `moves` under the seal; it is built again without that."""
-    log, consumer = play(quiet, "late", rooms=80)
+    log, consumer = play(consumed, "late", rooms=80)
     day = log.days[1]
     truth = count(log, day, set(), set())
     said: list[str] = []
@@ -88,8 +88,8 @@ def test_something_late_while_it_is_built_is_seen(quiet: Settings) -> None:
         if words.endswith("building") and len(said) < 6:
             consumer.consume(FAR)
 
-    with Client(quiet.clickhouse) as client:
-        Sealer(quiet, lambda: FAR, meanwhile).seal(day)
+    with Client(consumed.clickhouse) as client:
+        Sealer(consumed, lambda: FAR, meanwhile).seal(day)
         assert any("once more" in words for words in said)
         same(published(client, day, CUSTOMERS), truth)
 
@@ -138,9 +138,9 @@ def test_the_stage_of_a_killed_seal_is_dropped_by_a_later_one(quiet: Settings, m
         assert not left_behind(client)
 
 
-def test_two_at_once_without_the_lock_publish_one_revision(quiet: Settings) -> None:
-    log, _ = play(quiet, "two")
-    without_redis = quiet.model_copy(update={"redis": "redis://127.0.0.1:1/0"})
+def test_two_at_once_without_the_lock_publish_one_revision(consumed: Settings) -> None:
+    log, _ = play(consumed, "two")
+    without_redis = consumed.model_copy(update={"redis": "redis://127.0.0.1:1/0"})
     both = threading.Barrier(2)
     seals = []
 
@@ -157,7 +157,7 @@ def test_two_at_once_without_the_lock_publish_one_revision(quiet: Settings) -> N
     for thread in threads:
         thread.join()
     assert len({seal.checksum for seal in seals}) == 1
-    with Client(quiet.clickhouse) as client:
+    with Client(consumed.clickhouse) as client:
         assert client.rows("SELECT revision, checksum FROM daily WHERE kind = 'seal'") == [(1, seals[0].checksum)]
         same(published(client, log.days[1], CUSTOMERS), count(log, log.days[1], set(), set()))
 
