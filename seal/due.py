@@ -71,6 +71,15 @@ def last_cut_off(calendar: Calendar, seal_at: clock_time, now: int) -> int:
     return at
 
 
+def see_that_it_is_shown(day: date, first: date) -> None:
+    """Raises BadUsage for a day before `first`, TURNPATH_FIRST_DAY."""
+    if day < first:
+        raise BadUsage(
+            f"{day} cannot be sealed: no reader would see it, days before {first} are empty. TURNPATH_FIRST_DAY is the "
+            "first day that there is; `turnpath migrate` puts an earlier one into the views"
+        )
+
+
 def see_that_it_is_over(day: date, calendar: Calendar, seal_at: clock_time, now: int) -> None:
     """Raises BadUsage where the day's cut-off is still to come."""
     at = calendar.cut_off(day, seal_at)

@@ -9,7 +9,15 @@ from journey.errors import SealFailed
 from seal.build import build, leave_bots_out
 from seal.check import check
 from seal.day import Day, day_to_seal
-from seal.due import due_days, first_day, first_live_day, last_cut_off, sealed_days, see_that_it_is_over
+from seal.due import (
+    due_days,
+    first_day,
+    first_live_day,
+    last_cut_off,
+    sealed_days,
+    see_that_it_is_over,
+    see_that_it_is_shown,
+)
 from seal.gate import Reached, await_consumed
 from seal.lock import lock
 from seal.membership import disturbed, mark_rooms, settle, taken
@@ -67,7 +75,9 @@ class Sealer:
                 yield self._seal(day, reached)
 
     def seal(self, day: date) -> Seal:
-        """Seal this day; where it is sealed, its seal as it is. Raises BadUsage before its cut-off."""
+        """Seal this day; where it is sealed, its seal as it is. Raises BadUsage before its cut-off, and for a day
+        that no view shows."""
+        see_that_it_is_shown(day, self._settings.first_day)
         see_that_it_is_over(day, self._calendar, self._settings.seal_at, self._now())
         with lock(self._settings, self._now, self._said):
             return self._seal(day)

@@ -9,6 +9,8 @@ from journey.calendar import Calendar
 from journey.errors import BadUsage
 from seal.day import day_to_seal
 from seal.due import due_days, next_cut_off, see_that_it_is_over
+from seal.run import Sealer
+from settings import Settings
 
 AT = time(0, 40)
 SEOUL = Calendar("Asia/Seoul")
@@ -49,6 +51,14 @@ def test_a_day_that_is_not_over_is_refused_with_when_it_will_be() -> None:
         BadUsage, match=r"2026-11-20 cannot be sealed before 00:40 on 2026-11-21 \(Asia/Seoul\), .*15:40 UTC"
     ):
         see_that_it_is_over(D, SEOUL, AT, cut_off - 1)
+
+
+def test_a_day_that_no_view_shows_is_refused() -> None:
+    """Before anything is asked of any part."""
+    settings = Settings(clickhouse="clickhouse://127.0.0.1:1/turnpath", redis="redis://127.0.0.1:1/0", first_day=D)
+    sealer = Sealer(settings, lambda: SEOUL.cut_off(D, AT), lambda words: None)
+    with pytest.raises(BadUsage, match=r"2026-11-19 cannot be sealed: no reader .* before 2026-11-20 are empty"):
+        sealer.seal(D - DAY)
 
 
 def test_a_day_to_seal_reads_as_far_back_as_its_rooms_may_reach() -> None:
