@@ -31,6 +31,12 @@ from stream.rooms import Rooms
 from stream.silence import Silence
 from stream.windows import Quiet, Ticks
 
+#: So many rooms are read back at a time: their entries are in memory only until they are folded.
+READ_AT_ONCE = 5_000
+
+#: Of a room that is read back only to be closed; above every seq.
+NOTHING_COMES = 2**31
+
 
 class Output(Struct):
     """The rows of a batch, by table; tuples as sql.sink names them."""
@@ -181,28 +187,29 @@ class Batches:
     def _read_back(self, polls: list[Poll], decoded: dict[Place, list[Decoded]]) -> None:
         """One look-up for all partitions of the batch; of each, only what lies below its own first offset counts."""
         asked = {poll.place: self.partitions[poll.place].unknown(seqs(decoded[poll.place])) for poll in polls}
-        keys = set().union(*asked.values())
+        keys = {key for some in asked.values() for key in some}
         if not keys:
             return
         self._await_written(keys)
-        insist = self.outages.insist
-        topics = insist("read back rooms", lambda: self._reads.known_rooms(keys))
-        found = insist("read back turns", lambda: self._reads.entries(topics))
-        metrics.READ_BACK.inc(len(topics))
+        topics = self.outages.insist("read back rooms", lambda: self._reads.known_rooms(keys))
         for poll in polls:
-            mine = _by_room(found, poll.place, poll.first)
-            elsewhere = {key: min(came) for key, came in topics.items() if poll.topic not in came}
-            self.partitions[poll.place].restore(asked[poll.place], mine, elsewhere)
+            new = {key: first for key, first in asked[poll.place].items() if key not in topics}
+            self.partitions[poll.place].restore(new, {}, {})
+        known = list(topics)
+        for begin in range(0, len(known), READ_AT_ONCE):
+            some = {key: topics[key] for key in known[begin : begin + READ_AT_ONCE]}
+            found = self.outages.insist("read back turns", partial(self._reads.entries, some))
+            for poll in polls:
+                mine = {key: first for key, first in asked[poll.place].items() if key in some}
+                elsewhere = {key: min(some[key]) for key in mine if poll.topic not in some[key]}
+                self.partitions[poll.place].restore(mine, _by_room(found, poll.place, poll.first), elsewhere)
+        metrics.READ_BACK.inc(len(topics))
 
     def _await_written(self, keys: set[RoomKey]) -> None:
         """What the batch before brought of these rooms must be in `turns` before it is read back."""
         latest = self._latest
         if latest is not None and not keys.isdisjoint(latest.rooms):
             self._await_batch(latest)
-
-    def _await_latest(self) -> None:
-        if self._latest is not None:
-            self._await_batch(self._latest)
 
     def _await_batch(self, latest: Prepared) -> None:
         while not latest.written.wait(0.05):
@@ -248,7 +255,7 @@ class Batches:
         read = partial(self._reads.entries, gone)
         found = self.outages.insist("read back turns", read) if gone else []
         metrics.READ_BACK.inc(len(gone))
-        rooms.restore(gone, _by_room(found, place, rooms.offset), {})
+        rooms.restore(dict.fromkeys(gone, NOTHING_COMES), _by_room(found, place, rooms.offset), {})
         changes = Changes(self._calendar, self._idle)
         rooms.close_idle(mine, changes)
         output.moves += changes.moves
@@ -293,14 +300,18 @@ class Batches:
         return spoke
 
     def _count(self, counted: dict[Place, list[Change]], output: Output) -> None:
-        """Turn what came and went into totals; what is not in memory is read back once all before is written."""
+        """Turn what came and went into totals, reading back what is not in memory.
+
+        An edge that has left the memory may have been counted in the batch before: it must be written first. Of a day
+        that this assignment has not used yet nothing is on its way but what it will count again.
+        """
         counts, insist = self._counts, self.outages.insist
         if days := counts.unknown_days(counted):
-            self._await_latest()
             read = partial(self._reads.counts, days, counts.most_of_a_day)
             counts.restore_days(days, insist("read back counts", read))
         if edges := counts.unknown_edges(counted):
-            self._await_latest()
+            if self._latest is not None:
+                self._await_batch(self._latest)
             counts.restore_edges(edges, insist("read back edges", partial(self._reads.edges, edges)))
         for place, changes in counted.items():
             output.edge_counts += counts.count(place, changes, self.partitions[place].offset - 1)

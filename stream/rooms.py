@@ -19,7 +19,7 @@ from stream.windows import Waits
 
 
 class Held:
-    """A room in memory. `known`: its folded entries by seq, only while a batch needs them.
+    """A room in memory. `known`: its folded entries by seq, only for a batch that brings a seq which may be among them.
 
     `elsewhere`: the topic that the room came by first, if it is not this one.
     """
@@ -35,6 +35,11 @@ class Held:
     @property
     def greatest(self) -> int:
         return 0 if self.room is None else self.room.greatest
+
+    @property
+    def latest(self) -> int:
+        """The greatest seq that came: what waits may be folded before what comes next."""
+        return max(self.waiting, default=self.greatest)
 
 
 class Rooms:
@@ -54,54 +59,57 @@ class Rooms:
         self._ends = deque([offset])  # ends of batches, the first may be committed
 
     # -- what a batch needs to know first ------------------------------------------------------------------------------
-    def unknown(self, events: Iterable[tuple[RoomKey, int]]) -> set[RoomKey]:
+    def unknown(self, events: Iterable[tuple[RoomKey, int]]) -> dict[RoomKey, int]:
         """Which rooms of a batch, given as (room, seq) in the order of the log, must be read back before it.
 
-        Those not in memory, and those with a seq that is not the greatest so far: it may be known.
+        Those not in memory, with the first seq that comes of each; and, with 0, those with a seq that is not the
+        greatest so far: it may be known.
         """
         greatest: dict[RoomKey, int] = {}
-        asked: set[RoomKey] = set()
+        asked: dict[RoomKey, int] = {}
         for key, seq in events:
             before = greatest.get(key)
             if before is None:
                 held = self.held.get(key)
                 if held is None:
-                    asked.add(key)
+                    asked[key] = seq
                     before = 0
                 else:
-                    before = max(held.waiting, default=held.greatest)
+                    before = held.latest
             if seq <= before:
-                asked.add(key)
+                asked[key] = 0
             greatest[key] = max(before, seq)
         return asked
 
     def restore(
-        self, asked: Iterable[RoomKey], found: Mapping[RoomKey, list[Entry]], elsewhere: Mapping[RoomKey, str]
+        self, asked: Mapping[RoomKey, int], found: Mapping[RoomKey, list[Entry]], elsewhere: Mapping[RoomKey, str]
     ) -> None:
         """Take in what was read back: of each room asked for, its entries below this batch's first offset.
 
-        `elsewhere`: the rooms among them that came by another topic.
+        `asked`: as `unknown` gives it; `elsewhere`: the rooms among them that came by another topic.
         """
-        for key in asked:
+        for key, first in asked.items():
             # of two copies of a seq the one with the lower offset stands
             received = {entry.event.seq: entry for entry in sorted(found.get(key, ()), key=_offset, reverse=True)}
             held = self.held.get(key)
             if held is None:
-                self._remember(key, received, elsewhere.get(key))
+                self._remember(key, first, received, elsewhere.get(key))
             else:
                 held.known = {seq: entry for seq, entry in received.items() if seq <= held.greatest}
 
-    def _remember(self, key: RoomKey, received: dict[int, Entry], elsewhere: str | None) -> None:
+    def _remember(self, key: RoomKey, first: int, received: dict[int, Entry], elsewhere: str | None) -> None:
         held = self.held[key] = Held()
         held.elsewhere = elsewhere
         until = folded_until(received, self.time, self.wait)
-        held.known = {seq: received[seq] for seq in sorted(received) if seq <= until}
-        folded = fold(held.known.values(), self.idle)
+        known = {seq: received[seq] for seq in sorted(received) if seq <= until}
+        folded = fold(known.values(), self.idle)
         held.room = None if folded is None else folded.room
         for seq, entry in received.items():
             if seq > until:
                 held.waiting[seq] = entry
                 self.waits.add(entry, key, self.wait)
+        if first <= held.latest:
+            held.known = known
 
     # -- the records of a batch ----------------------------------------------------------------------------------------
     def pass_time(self, time: int, changes: Changes) -> None:

@@ -67,7 +67,8 @@ class Process:
         self.app = SimpleNamespace(consumer_generation_id=0, consumer=self.consumer, flow_control=flow)
         self.batches = Batches(
             self._reads(), self._writes(), world.tables.calendar,
-            wait=WAIT, idle=IDLE, rooms_in_memory=rooms_in_memory, stopping=Flag(), edges_in_memory=rooms_in_memory,
+            wait=WAIT, idle=IDLE, rooms_in_memory=rooms_in_memory, stopping=Flag(),
+            edges_in_memory=world.rng.choice((rooms_in_memory, 10_000)),
         )  # fmt: skip
         self.writer = Writer(self.app, self.batches, lambda: world.clock + skew, self._tick, Flag())  # type: ignore[arg-type]
         self.queue: list[Any] = []

@@ -3,6 +3,7 @@
 docs/delivery.md lists all guards with their tests; tests/faults/guards.py takes them out one by one.
 """
 
+from collections.abc import Iterable
 from threading import Event as Flag
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from journey.calendar import Calendar
 from journey.events import TOPIC_IMPORT, TOPIC_LIVE, Entry, Event, RoomKey, Tick
 from stream import batch
-from stream.batch import Batches, Prepared
+from stream.batch import NOTHING_COMES, Batches, Prepared
 from stream.changes import Changes
 from stream.poll import Place, Poll
 from stream.rooms import Rooms
@@ -95,7 +96,7 @@ def test_of_two_copies_that_are_read_back_the_one_with_the_lower_offset_stands()
     low, high = Entry(turn(1), 4, T0), Entry(turn(1, dialog="B"), 9, T0)
     for found in ([low, high], [high, low]):
         rooms = Rooms(*PLACE, offset=10, time=T0, wait=WAIT, idle=IDLE)
-        rooms.restore({ROOM}, {ROOM: found}, {})
+        rooms.restore({ROOM: 1}, {ROOM: found}, {})
         room = rooms.held[ROOM].room
         assert room is not None
         assert room.dialog == "A"
@@ -189,7 +190,7 @@ def test_a_room_whose_last_event_is_on_its_way_is_not_closed_by_what_was_read_of
 
 def test_a_room_read_back_to_be_closed_stays_where_something_of_it_waits() -> None:
     rooms, changes = Rooms(*PLACE, offset=9, time=T0, wait=WAIT, idle=IDLE), Changes(Calendar("UTC"), IDLE)
-    rooms.restore({ROOM}, {ROOM: [Entry(turn(1), 4, T0), Entry(turn(3), 8, T0)]}, {})
+    rooms.restore({ROOM: NOTHING_COMES}, {ROOM: [Entry(turn(1), 4, T0), Entry(turn(3), 8, T0)]}, {})
     rooms.let_go({ROOM})
     rooms.pass_time(T0 + WAIT, changes)
     room = rooms.held[ROOM].room
@@ -202,6 +203,41 @@ def test_no_more_rooms_are_held_than_shall_be(tables: MemoryTables) -> None:
     for number in range(50):
         batches.run([poll(came(number, T0, turn(1), RoomKey("s", f"r{number}")))])
     assert len(batches.partitions[PLACE].held) == 10
+
+
+def test_events_that_are_read_back_are_held_a_few_rooms_at_a_time_and_only_where_one_may_come_again(
+    tables: MemoryTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start amid 30,000 rooms of 30 turns held 900,000 of them, half a GB."""
+    keys = [RoomKey("s", f"r{number}") for number in range(10)]
+    worker(tables).run([poll(*(came(number, T0, turn(1), key) for number, key in enumerate(keys)))])
+    monkeypatch.setattr(batch, "READ_AT_ONCE", 4)
+    batches, asked, kept = worker(tables), list[int](), set[RoomKey]()
+    entries, receive = tables.entries, Rooms.receive
+
+    def noted(some: Iterable[RoomKey]) -> Any:
+        asked.append(len(list(some)))
+        return entries(some)
+
+    def received(rooms: Rooms, key: RoomKey, entry: Entry, changes: Changes) -> bool:
+        kept.update(each for each, held in rooms.held.items() if held.known)
+        return receive(rooms, key, entry, changes)
+
+    monkeypatch.setattr(tables, "entries", noted)
+    monkeypatch.setattr(Rooms, "receive", received)
+    batches.run([poll(*(came(10 + n, T0, turn(2 if n else 1), key) for n, key in enumerate(keys)))])
+    assert asked == [4, 4, 2]
+    assert kept == {keys[0]}
+    assert len(tables.turns_rows) == 19
+
+
+def test_what_waits_may_be_folded_before_a_lower_seq_comes(tables: MemoryTables) -> None:
+    """By that record's own time: the room is folded anew, with what was read back of it."""
+    worker(tables).run([poll(came(0, T0, turn(1)), came(1, T0, turn(3, dialog="C")))])
+    batches = worker(tables)
+    batches.run([poll(came(2, T0 + WAIT, turn(2, dialog="B")))])
+    assert [row["dialog"] for row in tables.standing(tables.rooms_rows).values()] == ["C"]
+    assert [row["step"] for row in tables.standing(tables.rooms_rows).values()] == [3]
 
 
 def test_what_a_batch_has_read_back_does_not_stay(tables: MemoryTables) -> None:
