@@ -111,7 +111,7 @@ class Conversation:
     def _answer(self, query: Query, session: Session, has_tables: bool) -> None:
         word, insert = first_word(query.sql), insert_of_blocks(query.sql)
         sql = query.sql if word == "INSERT" else without_output(query.sql)
-        with session.admitted(sql):
+        with session.admitted(sql) as seconds, self._source.within(seconds):
             if insert:
                 self._insert(insert, session)
             elif word in ("SET", "USE"):
@@ -226,10 +226,7 @@ class Conversation:
         self._send(packets.data(Told.DATA, compressed(block) if self._compressed else block))
 
     def _send(self, packet: bytes) -> None:
-        try:
-            self._connection.sendall(packet)
-        except OSError as error:
-            raise Vanished(str(error)) from error
+        self._source.send(packet)
 
 
 def _columns(session: Session, sql: str, params: dict[str, str], selects: bool) -> list[tuple[str, str]]:

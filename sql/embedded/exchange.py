@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from http import HTTPStatus
 
 import h11
@@ -74,6 +74,10 @@ class Exchange:
             self.write(text.encode())
             self._send(h11.EndOfMessage())
 
+    def within(self, seconds: float | None) -> AbstractContextManager[None]:
+        """What the body sends must pass in so many seconds, or Vanished is raised; None: for ever."""
+        return self._source.within(seconds)
+
     def gone(self) -> bool:
         """Has the client closed its side?"""
         return self._source.peek() == b""
@@ -93,10 +97,5 @@ class Exchange:
             raise Vanished(str(error)) from error
 
     def _send(self, event: h11.Event) -> None:
-        data = self._http.send(event)
-        if not data:
-            return
-        try:
-            self._connection.sendall(data)
-        except OSError as error:
-            raise Vanished(str(error)) from error
+        if data := self._http.send(event):
+            self._source.send(data)

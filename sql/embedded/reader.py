@@ -28,7 +28,8 @@ _LOOKS = {
 }
 #: Of any limit: the engine takes a time under a microsecond for 0, which is none.
 _LEAST = 0.001
-_WAIT_S = 5.0
+#: Seconds to wait for a place, and how much longer than its query a result may take to be sent.
+_WAIT_S, _GRACE_S = 5.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +104,15 @@ class ReaderSession(Session):
         self._renew()
 
     @contextmanager
-    def admitted(self, sql: str) -> Iterator[None]:
-        """Run the statement in the body. Refused unless a reader may: 497, or 164 for what changes anything."""
+    def admitted(self, sql: str) -> Iterator[float]:
+        """Run the statement in the body. Refused unless a reader may: 497, or 164 for what changes anything.
+
+        Others wait for the place that it has: so its time is also that for its result to be taken.
+        """
         if first_word(sql) != "USE":
             self._judge(sql)
         with self._readers.running():
-            yield
+            yield self._readers.limits.seconds + _GRACE_S
 
     def _judge(self, sql: str) -> None:
         word = first_word(sql)

@@ -48,7 +48,7 @@ class Request:
         with session.settings(ask.settings, frozenset(ask.settings)), session.progress(self._note):
             sql, form = (sql, "") if insert else output_of(sql)
             self._form = form or ask.form
-            with session.admitted(sql):
+            with session.admitted(sql) as seconds, self._exchange.within(seconds):
                 self._check_method(sql, session)
                 if insert:
                     _insert(insert, rows, session)

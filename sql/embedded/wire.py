@@ -81,7 +81,7 @@ class Source:
 
 
 class SocketSource(Source):
-    """What a client sends."""
+    """What a client sends, and the way back to it."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__()
@@ -89,24 +89,43 @@ class SocketSource(Source):
         self._deadline: float | None = None
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """All that the body reads must come in so many seconds, or Vanished is raised."""
-        self._deadline = time.monotonic() + seconds
+    def within(self, seconds: float | None) -> Iterator[None]:
+        """All that the body reads and sends must pass in so many seconds, or Vanished is raised; None: for ever."""
+        if seconds is None:
+            yield
+            return
+        before, self._deadline = self._connection.gettimeout(), time.monotonic() + seconds
         try:
             yield
         finally:
             self._deadline = None
+            self._connection.settimeout(before)
+
+    def _hurry(self) -> None:
+        """Let the next call wait for as long as is left."""
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise Vanished("too slow")
+            self._connection.settimeout(left)
 
     def fill(self) -> None:
+        self._hurry()
         try:
-            if self._deadline is not None:
-                self._connection.settimeout(max(0.001, self._deadline - time.monotonic()))
             received = self._connection.recv(_RECEIVE)
         except OSError as error:
             raise Vanished(str(error)) from error
         if not received:
             raise Vanished("closed")
         self.data += received
+
+    def send(self, data: bytes) -> None:
+        """Send to the client. Vanished if it has gone, or does not take it."""
+        self._hurry()
+        try:
+            self._connection.sendall(data)
+        except OSError as error:
+            raise Vanished(str(error)) from error
 
     def peek(self) -> bytes | None:
         """The next byte, without reading it or waiting; None if none has come, b"" if the other side has closed.
