@@ -143,15 +143,15 @@ GUARDS = (
     Guard("7", "only what came by this topic is taken in", _BATCH, "item.topic == place[0] and ", "",
           f"{_GUARDS}test_what_another_topic_brought_of_a_room_is_not_taken_in"),
     Guard("7", "any room not in memory is looked up, also at seq 1", _ROOMS,
-          "                    asked.add(key)\n                    before = 0",
-          "                    before = 0\n                    if seq > 1:\n                        asked.add(key)\n"
+          "                    asked[key] = seq\n                    before = 0",
+          "                    before = 0\n                    if seq > 1:\n                        asked[key] = seq\n"
           "                    else:\n                        self.held[key] = Held()", _WHATEVER),
     Guard("7", "a seq at or below one that came may be known: it is looked up", _ROOMS,
           "if seq <= before:", "if False:", _WHATEVER),
     Guard("7", "what waits may be folded before a lower seq comes", _ROOMS, "if first <= held.latest:",
           "if first <= held.greatest:", f"{_GUARDS}test_what_waits_may_be_folded_before_a_lower_seq_comes"),
     Guard("7", "what waits has come, too", _ROOMS,
-          "max(held.waiting, default=held.greatest)", "held.greatest", _WHATEVER),
+          "before = held.latest", "before = held.greatest", _WHATEVER),
     Guard("7", "the batch before is written before its rooms are read back", _BATCH,
           "        self._await_written(keys)\n", "", _WHATEVER),
     Guard("7, 9", "and before silent rooms are looked for", _BATCH,
