@@ -94,9 +94,10 @@ def say_out_of_use(site: str, left_out: Mapping[str, Sequence[date]]) -> None:
 def say_sealed(days: Iterable[report.Day], zone: ZoneInfo) -> None:
     """As of when the sealed days are, and which of them were resealed, on standard error."""
     sealed = [(day, day.as_of) for day in days if day.as_of is not None]
-    newest = max(as_of for _, as_of in sealed).astimezone(zone)
+    times = sorted(as_of for _, as_of in sealed)
+    ends = dict.fromkeys(f"{as_of.astimezone(zone):%Y-%m-%d %H:%M}" for as_of in (times[0], times[-1]))
     again = ", ".join(f"{day.day} (revision {day.revision})" for day, _ in sealed if day.revision > 1)
     output.say(
-        f"sealed as of {newest:%Y-%m-%d %H:%M} {zone.key}, "
+        f"sealed as of {' to '.join(ends)} {zone.key}, "
         + (f"resealed: {again}" if again else "each day in its first revision")
     )

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from cli import output, wiring
-from cli.asked import asked_options, bot_of, range_of, say_missing, say_out_of_use, site_of
+from cli.asked import asked_options, bot_of, range_of, say_missing, say_out_of_use, say_sealed, site_of
 from cli.progress import Progress
 from exporter import report
 from exporter.report import Asked, Exported
@@ -90,7 +90,7 @@ def _each(client: Client, asked: Asked, folder: Path) -> None:
         except NoData as nothing:
             output.say(str(nothing))
             continue
-        _say(made[-1], one, first=len(made) == 1)
+        _say(made[-1], one, made[-2] if len(made) > 1 else None)
     if not made:
         raise NoData(f"none of the bots of site {asked.site!r} has rows there: no file was written")
 
@@ -103,9 +103,11 @@ def _export(client: Client, asked: Asked, path: Path) -> Exported:
         progress.end()
 
 
-def _say(made: Exported, asked: Asked, first: bool = True) -> None:
-    if first:
+def _say(made: Exported, asked: Asked, before: Exported | None = None) -> None:
+    """What is in the workbook; of its days only where they are not those of the one `before` it."""
+    if made.days and (before is None or before.days != made.days):
         say_missing(list(made.days_missing))
+        say_sealed(made.days, asked.zone)
     say_out_of_use(asked.site, made.out_of_use)
     if made.bots_missing:
         output.say(f"no rows, and so not in it: {', '.join(made.bots_missing)}")

@@ -93,7 +93,11 @@ def test_days_on_which_a_bot_was_out_of_use_are_named(
     words = f"out of use on {last}, and so not in it: {SITE} / {BOT}"
     assert words in turnpath(migrated_url, "table", *days).stderr
     path = tmp_path / "a.xlsx"
-    assert words in turnpath(migrated_url, "export", "--output", str(path), *days).stderr
+    said = turnpath(migrated_url, "export", "--output", str(path), *days).stderr
+    assert words in said
+    as_of = f"sealed as of {last - timedelta(days=1)} 00:40 to {last + timedelta(days=1)} 00:40 Asia/Seoul"
+    assert f"{as_of}, resealed: {last} (revision 2)" in said
+    assert f"{as_of}, resealed: {last} (revision 2)" in turnpath(migrated_url, "table", *days).stderr
     assert ["사용 중지로 빠진 챗봇", f"{BOT} ({last})"] in [row[:2] for row in cells(path, "표지")]
     for command in (["table"], ["export", "--output", str(tmp_path / "b.xlsx")]):
         alone = turnpath(migrated_url, *command, "--from", str(last))
