@@ -20,6 +20,8 @@ _TAKEN = {
     *("cancel_http_readonly_queries_on_client_close", "http_write_exception_in_output_format"),
 }
 _PARAM = "param_"
+#: Parameters of an address.
+_MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def read(request: h11.Request) -> Ask:
     headers = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in request.headers}
     target = urlsplit(request.target.decode("latin-1"))
     try:
-        given = dict(parse_qsl(target.query, keep_blank_values=True, errors="strict"))
+        given = dict(parse_qsl(target.query, keep_blank_values=True, errors="strict", max_num_fields=_MOST))
     except ValueError as error:  # too many, or not UTF-8
         raise Refused(BAD_ARGUMENTS, f"The address cannot be read: {error}. (BAD_ARGUMENTS)") from error
     user, password = _login(headers, given)

@@ -1,5 +1,7 @@
 """How bodies are packed on HTTP: by the codings of HTTP, and by ClickHouse's own frames (`compress`, `decompress`)."""
 
+import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -12,6 +14,8 @@ from sql.embedded.wire import FrameSource, Source, compressed
 
 #: Small pieces are gathered to so many bytes before they are packed.
 _GATHERED = 1 << 16
+#: And so many are unpacked at a time: a small body may unpack to gigabytes.
+_UNPACKED = 1 << 20
 
 
 class Packer(Protocol):
@@ -81,16 +85,41 @@ def packer(accepted: str, frames: bool) -> tuple[Packer, str]:
     return (Coded(_CODERS[found]()), found) if found else (Plain(), "")
 
 
-def unpacked(pieces: Iterable[bytes], coding: str, frames: bool) -> Iterator[bytes]:
-    """A request's body as it was before it was packed. Refused (48): an unknown coding; Malformed: it is broken."""
-    if coding not in _DECODERS:
+def unpacked(pieces: Iterable[bytes], coding: str, frames: bool, most: int = sys.maxsize) -> Iterator[bytes]:
+    """A request's body as it was before it was packed, piece by piece.
+
+    Refused (48): an unknown coding; Malformed: it is broken, or what cannot be unpacked in pieces has more bytes than
+    `most`.
+    """
+    if coding not in (*_DECODERS, "zstd"):
         raise Refused(NOT_IMPLEMENTED, f"Unknown content encoding '{coding}': use lz4, gzip or zstd. (NOT_IMPLEMENTED)")
-    plain = _DECODERS[coding](pieces)
-    return _from_frames(plain) if frames else plain
+    plain = _from_zstd(pieces, most) if coding == "zstd" else _DECODERS[coding](pieces)
+    return _from_frames(plain, most) if frames else plain
+
+
+class _Inflate:
+    """zlib's decoder with the ways of the others: it holds what it was given and has not unpacked."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(32 + zlib.MAX_WBITS)
+        self.needs_input = True
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        plain = self._zlib.decompress(self._zlib.unconsumed_tail + data, most)
+        self.needs_input = len(plain) < most
+        return plain
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
 
 
 def _from_gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    return _decoded(pieces, lambda: zlib.decompressobj(32 + zlib.MAX_WBITS), zlib.error)
+    return _decoded(pieces, _Inflate, zlib.error)
 
 
 def _from_lz4(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -102,21 +131,31 @@ def _decoded(pieces: Iterable[bytes], make: Callable[[], Any], error: type[Excep
     decoder, begun = make(), False
     try:
         for piece in pieces:
-            left = piece
-            while left:
-                yield decoder.decompress(left)
-                begun, left = not decoder.eof, b""
+            left, more = piece, bool(piece)
+            while more:
+                yield decoder.decompress(left, _UNPACKED)
+                begun, left, more = not decoder.eof, b"", not decoder.needs_input
                 if decoder.eof:
                     left, decoder = decoder.unused_data or b"", make()
+                    more = bool(left)
     except error as wrong:
         raise Malformed(f"a body that cannot be unpacked: {wrong}") from wrong
     if begun:
         raise Malformed("a packed body that is cut short")
 
 
-def _from_zstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _from_zstd(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Unpack at once, since cramjam knows no other way: into memory where it has a bound, else into a file."""
+    packed = b"".join(pieces)
     try:
-        yield bytes(cramjam.zstd.decompress(b"".join(pieces)))
+        if most < _UNPACKED:
+            plain = bytearray(most + 1)
+            yield bytes(plain[: cramjam.zstd.decompress_into(packed, plain)])
+            return
+        with tempfile.NamedTemporaryFile(prefix="turnpath-body-") as file:
+            cramjam.zstd.decompress_into(packed, cramjam.File(file.name))
+            while piece := file.read(_UNPACKED):
+                yield piece
     except cramjam.DecompressionError as wrong:
         raise Malformed(f"a body that cannot be unpacked: {wrong}") from wrong
 
@@ -127,16 +166,16 @@ _DECODERS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
     "gzip": _from_gzip,
     "deflate": _from_gzip,
     "lz4": _from_lz4,
-    "zstd": _from_zstd,
 }
 
 
 class _Pieces(Source):
     """A body's pieces, to be read as a source."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], most: int) -> None:
         super().__init__()
         self._pieces = pieces
+        self.most = most
 
     def fill(self) -> None:
         piece = next((each for each in self._pieces if each), None)
@@ -151,8 +190,8 @@ class _Pieces(Source):
         return self.pos < len(self.data)
 
 
-def _from_frames(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    packed = _Pieces(pieces)
+def _from_frames(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
+    packed = _Pieces(pieces, most)
     frames = FrameSource(packed)
     while packed.has_more():
         frames.fill()

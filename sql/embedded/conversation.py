@@ -9,6 +9,7 @@ from clickhouse_driver.protocol import ClientPacketTypes as Asked
 from clickhouse_driver.protocol import ServerPacketTypes as Told
 
 from sql.embedded import packets
+from sql.embedded.bounds import Bounds
 from sql.embedded.endpoint import Endpoint
 from sql.embedded.engine import Session
 from sql.embedded.errors import QUERY_WAS_CANCELLED, UNEXPECTED_PACKET, Malformed, Refused, Vanished
@@ -34,6 +35,7 @@ class Conversation:
         self._endpoint = endpoint
         self._source = SocketSource(connection)
         self._revision = 0
+        self._bounds = Bounds()
         self._compressed = False
         self._stopped = False
         self.mark = mark
@@ -50,9 +52,9 @@ class Conversation:
                     self._answer_hello(greeting, session)
                     self._serve(session)
             except Malformed as error:
-                self._send(packets.exception(Refused(UNEXPECTED_PACKET, f"{error}. (UNEXPECTED_PACKET_FROM_CLIENT)")))
+                self._part(Refused(UNEXPECTED_PACKET, f"{error}. (UNEXPECTED_PACKET_FROM_CLIENT)"))
             except Refused as error:
-                self._send(packets.exception(error))
+                self._part(error)
 
     def end(self) -> None:
         """Cut the connection, from another thread; a running query is stopped by the watch, which sees it."""
@@ -79,6 +81,7 @@ class Conversation:
         self._send(packets.hello(engine.version, engine.timezone))
 
     def _serve(self, session: Session) -> None:
+        self._bounds, self._source.most = session.bounds, session.bounds.packet
         self._connection.settimeout(_IDLE_S)
         packets.read_addendum(self._source, self._revision)  # comes with the first packet
         while True:
@@ -89,7 +92,7 @@ class Conversation:
             if asked == Asked.PING:
                 self._send(varint(Told.PONG))
             elif asked == Asked.QUERY:
-                self._query(packets.read_query(self._source, self._revision), session)
+                self._query(packets.read_query(self._source, self._revision, self._bounds), session)
             elif asked == Asked.DATA:
                 self._read_block()  # sent before the client saw that its INSERT was refused
             elif asked != Asked.CANCEL:  # one that came after its query's end
@@ -214,9 +217,9 @@ class Conversation:
         name = self._source.string()
         source: Source = FrameSource(self._source) if self._compressed else self._source
         try:
-            block = read_block(source, self._revision)
+            block = read_block(source, self._revision, self._bounds.columns)
         except Refused as error:  # where the block ends is not known
-            self._send(packets.exception(error))
+            self._part(error)
             raise Vanished("out of step") from error
         if source is not self._source and source.pos != len(source.data):
             raise Malformed("a compressed frame with more than a block")
@@ -224,6 +227,11 @@ class Conversation:
 
     def _send_block(self, block: bytes) -> None:
         self._send(packets.data(Told.DATA, compressed(block) if self._compressed else block))
+
+    def _part(self, error: Refused) -> None:
+        """Say why the connection ends."""
+        self._send(packets.exception(error))
+        self._source.drain()
 
     def _send(self, packet: bytes) -> None:
         self._source.send(packet)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from sql.embedded.allowed import functions
+from sql.embedded.bounds import Bounds
 from sql.embedded.errors import SYNTAX_ERROR, UNKNOWN_SETTING, Refused, refusal
 from sql.embedded.statement import name as quoted_name
 from sql.embedded.statement import quoted
@@ -80,6 +81,8 @@ def _standing_in(folder: Path) -> Iterator[None]:
 
 class Session:
     """One client's connection: its database, its settings, its temporary tables. For the thread that made it."""
+
+    bounds = Bounds()
 
     def __init__(self, engine: Engine, mark: str) -> None:
         self._engine = engine

@@ -63,6 +63,7 @@ class Exchange:
             event = self._next()
             drained += len(event.data) if isinstance(event, h11.Data) else 0
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            self._source.drain()
             return False
         self._http.start_next_cycle()
         return True
@@ -73,6 +74,7 @@ class Exchange:
             self.start(status, [("Content-Type", "text/plain; charset=UTF-8"), ("Connection", "close")])
             self.write(text.encode())
             self._send(h11.EndOfMessage())
+            self._source.drain()
 
     def within(self, seconds: float | None) -> AbstractContextManager[None]:
         """What the body sends must pass in so many seconds, or Vanished is raised; None: for ever."""

@@ -6,7 +6,7 @@ The protocol's block has a head of its own, and since revision 54454 a byte afte
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sql.embedded.errors import LOGICAL_ERROR, NOT_IMPLEMENTED, Malformed, Refused
+from sql.embedded.errors import LOGICAL_ERROR, NOT_IMPLEMENTED, READONLY, Malformed, Refused
 from sql.embedded.shapes import column
 from sql.embedded.wire import Source, string, varint
 
@@ -25,10 +25,13 @@ class Block:
     native: bytes
 
 
-def read_block(source: Source, revision: int) -> Block:
-    """The next block that a client sends. Malformed if it is none, Refused (50) for a type that cannot be skipped."""
+def read_block(source: Source, revision: int, most: int = _MAX_COLUMNS) -> Block:
+    """The next block that a client sends.
+
+    Malformed if it is none. Refused: for a type that cannot be skipped (50), or for more columns than `most` (164).
+    """
     _skip_head(source)
-    return _block(source, revision >= CUSTOM_SERIALIZATION)
+    return _block(source, revision >= CUSTOM_SERIALIZATION, most)
 
 
 def _skip_head(source: Source) -> None:
@@ -38,9 +41,11 @@ def _skip_head(source: Source) -> None:
         source.take(1 if field == 1 else 4)
 
 
-def _block(source: Source, flagged: bool) -> Block:
+def _block(source: Source, flagged: bool, most: int) -> Block:
     start = source.pos
     count, rows = _counts(source)
+    if count > most:
+        raise Refused(READONLY, "Cannot take rows in readonly mode. (READONLY)")
     pieces, columns = [(start, source.pos)], []
     for _ in range(count):
         start = source.pos

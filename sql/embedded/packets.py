@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from clickhouse_driver import defines
 from clickhouse_driver.protocol import ServerPacketTypes
 
+from sql.embedded.bounds import Bounds
 from sql.embedded.errors import Malformed, Refused
 from sql.embedded.statement import unquoted_value
 from sql.embedded.wire import Source, string, varint
@@ -13,6 +14,7 @@ from sql.embedded.wire import Source, string, varint
 #: The newest revision that has the parameters of queries, and nothing after them.
 REVISION = defines.DBMS_MIN_PROTOCOL_VERSION_WITH_PARAMETERS
 _SHORT = 1 << 16
+_MOST_SETTINGS = 4096
 _IMPORTANT, _CUSTOM = 1, 2
 _NO_QUERY = 0
 
@@ -62,7 +64,8 @@ def hello(version: tuple[int, ...], timezone: str) -> bytes:
     return varint(ServerPacketTypes.HELLO) + named + shown
 
 
-def read_query(source: Source, revision: int) -> Query:
+def read_query(source: Source, revision: int, bounds: Bounds) -> Query:
+    """The client's query. Refused (62) if its statement is longer than it may be."""
     source.string(_SHORT)  # the query's id: chDB gives its own
     _skip_client_info(source, revision)
     settings, important = _read_settings(source)
@@ -70,7 +73,7 @@ def read_query(source: Source, revision: int) -> Query:
         source.raw_string(_SHORT)
     source.varint()  # up to which stage: always to the end
     compressed = bool(source.varint())
-    sql = source.string()
+    sql = source.string(check=bounds.check)
     params: dict[str, str] = {}
     if revision >= defines.DBMS_MIN_PROTOCOL_VERSION_WITH_PARAMETERS:
         given, _ = _read_settings(source)
@@ -105,8 +108,11 @@ def _skip_client_info(source: Source, revision: int) -> None:
 
 
 def _read_settings(source: Source) -> tuple[dict[str, str], frozenset[str]]:
-    settings, important = {}, set()
+    settings: dict[str, str] = {}
+    important = set()
     while name := source.string(_SHORT):
+        if len(settings) == _MOST_SETTINGS:
+            raise Malformed(f"more than {_MOST_SETTINGS} settings or parameters")
         flags = source.varint()
         settings[name] = source.string()
         if flags & (_IMPORTANT | _CUSTOM):

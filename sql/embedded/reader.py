@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from sql.embedded.allowed import Judge, Tree, catalogue_filters, denied
+from sql.embedded.bounds import Bounds
 from sql.embedded.engine import Engine, Session
 from sql.embedded.errors import BAD_ARGUMENTS, READONLY, SETTING_OUT_OF_RANGE, TOO_DEEP, TOO_MANY_QUERIES, Refused
 from sql.embedded.statement import after_describe, after_use, first_word, quoted
@@ -96,6 +97,9 @@ class Readers:
 
 class ReaderSession(Session):
     """A reader's connection to the engine. For the thread that made it."""
+
+    #: The engine's own bound of a statement, and with it as much as its parameters may need.
+    bounds = Bounds(statement=262_144, packet=1 << 20, columns=0)
 
     def __init__(self, engine: Engine, mark: str, readers: Readers) -> None:
         super().__init__(engine, mark)

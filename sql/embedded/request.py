@@ -8,6 +8,7 @@ from itertools import chain
 import orjson
 
 from sql.embedded.ask import Ask
+from sql.embedded.bounds import Bounds
 from sql.embedded.coding import packer, unpacked
 from sql.embedded.engine import Session
 from sql.embedded.errors import READONLY, Refused
@@ -43,8 +44,7 @@ class Request:
         ask = self._ask
         if ask.database:
             session.change(f"USE {quoted_name(ask.database)}")
-        body = unpacked(self._exchange.body(), ask.headers.get("content-encoding", ""), ask.flag("decompress"))
-        sql, insert, rows = self._statement(body)
+        sql, insert, rows = self._statement(self._body(session.bounds))
         with session.settings(ask.settings, frozenset(ask.settings)), session.progress(self._note):
             sql, form = (sql, "") if insert else output_of(sql)
             self._form = form or ask.form
@@ -57,6 +57,14 @@ class Request:
                     session.change(sql)
                 else:
                     self._run(sql, session)
+
+    def _body(self, bounds: Bounds) -> Iterator[bytes]:
+        """The request's body, unpacked. Refused (62) as soon as more has come of it than a statement may have."""
+        query = len(self._ask.query.encode())
+        bounds.check(query)
+        packed = _checked(self._exchange.body(), query, bounds)
+        coding, frames = self._ask.headers.get("content-encoding", ""), self._ask.flag("decompress")
+        return _checked(unpacked(packed, coding, frames, bounds.statement), query, bounds)
 
     def _statement(self, body: Iterator[bytes]) -> tuple[str, RowsInsert | None, Iterator[bytes]]:
         """The statement, the INSERT that it is if its rows follow, and these rows."""
@@ -138,6 +146,14 @@ def _insert(insert: RowsInsert, rows: Iterator[bytes], session: Session) -> None
             session.run(f"{insert.head} {source} {insert.settings} FORMAT {insert.form}")
         else:
             session.rows(f"DESCRIBE TABLE {insert.insert.target}")
+
+
+def _checked(pieces: Iterator[bytes], size: int, bounds: Bounds) -> Iterator[bytes]:
+    """The pieces, for as long as they and the `size` before them are within bounds."""
+    for piece in pieces:
+        size += len(piece)
+        bounds.check(size)
+        yield piece
 
 
 def _some(body: Iterator[bytes]) -> bytes:

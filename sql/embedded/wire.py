@@ -3,9 +3,10 @@
 import select
 import socket
 import struct
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import cramjam
 import lz4.block  # type: ignore[import-untyped]
@@ -19,13 +20,18 @@ _LZ4, _PLAIN, _ZSTD = 0x82, 0x02, 0x90
 _FRAME_HEAD = struct.Struct("<BII")
 _MAX_FRAME = 1 << 30
 _MAX_STRING = 1 << 28
+#: Seconds to let pass what a client sends that is not heard any more.
+_DRAIN_S = 2.0
 
 
 class Source:
     """A growing buffer to read from; `data` holds what has come, `pos` is where reading stands.
 
-    A subclass's `fill` appends at least one byte to `data`, or raises Vanished or Malformed.
+    A subclass's `fill` appends at least one byte to `data`, or raises Vanished or Malformed. It does not go on where
+    `most` bytes are held.
     """
+
+    most = sys.maxsize
 
     def __init__(self, data: bytes = b"") -> None:
         self.data = bytearray(data)
@@ -62,15 +68,18 @@ class Source:
                 return value
         raise Malformed("a number of more than 64 bits")
 
-    def raw_string(self, limit: int = _MAX_STRING) -> bytes:
+    def raw_string(self, limit: int = _MAX_STRING, check: Callable[[int], None] | None = None) -> bytes:
+        """The next string, unless it is longer than that, or `check`, which is told its size, refuses it."""
         size = self.varint()
+        if check:
+            check(size)
         if size > limit:
             raise Malformed(f"a string of {size} bytes")
         return self.take(size)
 
-    def string(self, limit: int = _MAX_STRING) -> str:
+    def string(self, limit: int = _MAX_STRING, check: Callable[[int], None] | None = None) -> str:
         try:
-            return self.raw_string(limit).decode()
+            return self.raw_string(limit, check).decode()
         except UnicodeDecodeError as error:
             raise Malformed("a string that is not UTF-8") from error
 
@@ -110,6 +119,8 @@ class SocketSource(Source):
             self._connection.settimeout(left)
 
     def fill(self) -> None:
+        if len(self.data) >= self.most:
+            raise Malformed(f"more than {self.most} bytes at once")
         self._hurry()
         try:
             received = self._connection.recv(_RECEIVE)
@@ -126,6 +137,18 @@ class SocketSource(Source):
             self._connection.sendall(data)
         except OSError as error:
             raise Vanished(str(error)) from error
+
+    def drain(self) -> None:
+        """Say that this was all, and let what the client still sends pass: a connection that ends before is reset.
+
+        With that would go what was said last.
+        """
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+            with suppress(Vanished), self.within(_DRAIN_S):
+                while True:
+                    self.data.clear()
+                    self.fill()
 
     def peek(self) -> bytes | None:
         """The next byte, without reading it or waiting; None if none has come, b"" if the other side has closed.
@@ -151,14 +174,15 @@ class FrameSource(Source):
     def __init__(self, packed: Source) -> None:
         super().__init__()
         self._packed = packed
+        self.most = packed.most
 
     def fill(self) -> None:
         self._packed.trim()
         checksum = self._packed.take(16)
         head = self._packed.take(_FRAME_HEAD.size)
         method, size, raw_size = _FRAME_HEAD.unpack(head)
-        if not _FRAME_HEAD.size <= size <= _MAX_FRAME or raw_size > _MAX_FRAME:
-            raise Malformed(f"a compressed frame of {size} bytes")
+        if not _FRAME_HEAD.size <= size <= _MAX_FRAME or raw_size > min(_MAX_FRAME, self.most - len(self.data)):
+            raise Malformed(f"a compressed frame of {size} bytes, {raw_size} unpacked")
         body = self._packed.take(size - _FRAME_HEAD.size)
         if checksum != _checksum(head + body):
             raise Malformed("a compressed frame with a wrong checksum")

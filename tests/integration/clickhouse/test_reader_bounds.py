@@ -1,20 +1,27 @@
 """The user `reader` of the embedded endpoint: what it may send, take and hold, and that no failure lifts its walls."""
 
+import gzip
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import cramjam
 import httpx
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
+from sql.embedded import wire
 from sql.embedded.wire import string, varint
 
 from .conftest import Endpoint
 from .test_raw import END, query
+
+SYNTAX, UNEXPECTED, READONLY = 62, 101, 164
 
 Connect = Callable[..., Client]
 Ask = Callable[..., httpx.Response]
@@ -142,3 +149,98 @@ def test_who_does_not_read_an_answer_does_not_keep_others_from_theirs(protocol: 
             assert time.monotonic() - begun < 10
     finally:
         endpoint.stop()
+
+
+@contextmanager
+def little_memory(endpoint: Endpoint) -> Iterator[None]:
+    """In the body the endpoint takes less than 100 MB more than before, at any moment."""
+    process = Path(f"/proc/{endpoint.process.pid}")
+
+    def peak() -> int:
+        return next(int(line.split()[1]) for line in (process / "status").read_text().splitlines() if "VmHWM" in line)
+
+    (process / "clear_refs").write_text("5")  # the peak begins anew
+    before = peak()
+    yield
+    assert peak() - before < 100_000
+
+
+LONG = b"SELECT '" + b"x" * 5_000_000 + b"'"
+MOST = 262_144
+
+
+def test_a_statement_is_as_long_as_the_engine_takes_it(endpoint: Endpoint, connect: Connect, ask: Ask) -> None:
+    nearly = "SELECT 1".ljust(MOST - 100)  # it is judged as a text in a statement
+    assert connect().execute(nearly) == [(1,)]
+    assert ask(nearly).text == "1\n"
+    with little_memory(endpoint):
+        for sql in (
+            LONG,
+            b"SELECT 1".ljust(MOST + 1),
+            b"(" * (MOST + 1),
+            b"INSERT INTO t FORMAT TSV\n".ljust(MOST + 1),
+        ):
+            assert code_of(connect(), sql.decode()) == SYNTAX
+            assert ask(sql).headers["X-ClickHouse-Exception-Code"] == str(SYNTAX)
+        in_both = ask(nearly, query="SELECT 1".ljust(2000))
+        assert in_both.headers["X-ClickHouse-Exception-Code"] == str(SYNTAX)
+    assert ask("SELECT 1").text == "1\n"
+
+
+def frame(data: bytes) -> bytes:
+    """One frame of ClickHouse's, of any length."""
+    body = lz4.block.compress(data, store_size=False)
+    head = struct.pack("<BII", 0x82, len(body) + 9, len(data))
+    return bytes(wire._checksum(head + body) + head + body)
+
+
+BOMB = b"SELECT 1".ljust(200_000_000)
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "gzip": lambda: gzip.compress(BOMB),
+    "deflate": lambda: gzip.compress(BOMB),
+    "lz4": lambda: bytes(lz4.frame.compress(BOMB[:60_000_000], block_size=lz4.frame.BLOCKSIZE_MAX4MB)),
+    "zstd": lambda: bytes(cramjam.zstd.compress(BOMB)),
+    "": lambda: frame(BOMB[:60_000_000]),
+}
+
+
+@pytest.mark.parametrize("coding", BOMBS)
+def test_a_small_body_that_unpacks_to_a_large_one_is_refused(endpoint: Endpoint, ask: Ask, coding: str) -> None:
+    body = BOMBS[coding]()
+    assert len(body) < MOST
+    with little_memory(endpoint):
+        answer = ask(body, {"Content-Encoding": coding}, decompress="" if coding else "1")
+        assert answer.status_code == 400
+    assert ask("SELECT 1").text == "1\n"
+
+
+NUMBERS = (
+    b"\x01\x00\x02\xff\xff\xff\xff\x00" + varint(1) + varint(75_000_000) + string("n") + string("UInt64") + b"\x00"
+)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_a_table_sent_along_is_not_held(endpoint: Endpoint, packed: bool) -> None:
+    asked = query(b"SELECT * FROM sent")
+    if packed:  # the flag stands before the statement's length
+        at = asked.index(string("SELECT * FROM sent")) - 1
+        asked = asked[:at] + b"\x01" + asked[at + 1 :]
+    first, more = (frame(NUMBERS.ljust(200_000_000, b"\0")), b"") if packed else (NUMBERS, bytes(1 << 20))
+    with little_memory(endpoint), entered(endpoint.port) as connection:
+        with suppress(OSError):
+            connection.sendall(asked + b"\x02" + string("sent") + first)
+            for _ in range(600):
+                connection.sendall(more)
+        told = b""
+        with suppress(ConnectionResetError):
+            while piece := connection.recv(65_536):
+                told += piece
+        assert told[:5] in (b"\x02" + struct.pack("<i", code) for code in (READONLY, UNEXPECTED))
+
+
+def test_settings_and_parameters_are_bounded(endpoint: Endpoint, connect: Connect, ask: Ask) -> None:
+    with little_memory(endpoint):
+        assert code_of(connect(), "SELECT 1", settings={f"unknown_{n}": 1 for n in range(5000)}) == UNEXPECTED
+        assert code_of(connect(), "SELECT 1", settings={"log_comment": "x" * 5_000_000}) == UNEXPECTED
+        assert ask("SELECT 1", **{f"param_{n}": "1" for n in range(5000)}).status_code == 400
+    assert ask("SELECT 1").text == "1\n"
