@@ -7,13 +7,17 @@ from itertools import pairwise
 
 from sql.embedded.errors import NOT_IMPLEMENTED, Refused
 
+#: A quoted text that does not end goes to the statement's end, as the engine has it: so no byte is looked at again for
+#: each quote before it.
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|\#[\ !][^\n]*)|(?P<comment>/\*)
-    |(?P<quoted>'(?:[^'\\]++|\\.|'')*+'|`(?:[^`\\]++|\\.|``)*+`|"(?:[^"\\]++|\\.|"")*+"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    |(?P<quoted>'(?:[^'\\]++|\\.|'')*+(?:'|\\?\Z)|`(?:[^`\\]++|\\.|``)*+(?:`|\\?\Z)|"(?:[^"\\]++|\\.|"")*+(?:"|\\?\Z))
+    |(?P<tag>\$\w*\$)
     |(?P<word>\w+)
     |(?P<sign>.)""",
     re.DOTALL | re.VERBOSE,
 )
+_TAG = re.compile(r"(?=(\$\w*\$))")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
 _ESCAPE = re.compile(r"\\x[0-9a-fA-F]{2}|\\.|''|``|\"\"", re.DOTALL)
@@ -60,6 +64,7 @@ class RowsInsert:
 def tokens(sql: str) -> Iterator[Token]:
     """The tokens of a statement, without blanks and comments."""
     depth = end = 0
+    last_tags: dict[str, int] | None = None
     while found := _TOKEN.match(sql, end):
         end = found.end()
         if found["comment"]:
@@ -67,9 +72,14 @@ def tokens(sql: str) -> Iterator[Token]:
             continue
         if found["blank"]:
             continue
-        text, quoted = found[0], found["quoted"] is not None
+        quoted = found["quoted"] is not None
+        if tag := found["tag"]:
+            last_tags = last_tags or {each[1]: each.start() for each in _TAG.finditer(sql)}
+            quoted = last_tags[tag] >= end
+            end = sql.index(tag, end) + len(tag) if quoted else found.start() + 1
+        text = sql[found.start() : end]
         depth -= text in (")", "]")
-        yield Token(text if quoted else text.upper(), found.start(), found.end(), depth, quoted)
+        yield Token(text if quoted else text.upper(), found.start(), end, depth, quoted)
         depth += text in ("(", "[")
 
 

@@ -9,6 +9,7 @@ from sql.embedded.statement import (
     insert_of_blocks,
     names,
     quoted,
+    tokens,
     unquoted_value,
     without_end,
     without_output,
@@ -106,3 +107,25 @@ def test_quoting_goes_both_ways(text: str) -> None:
 def test_parameters_are_unquoted_once() -> None:
     assert unquoted_value(r"'a\'b\\n\x41'") == r"a'b\nA"
     assert unquoted_value("5") == "5"
+
+
+@pytest.mark.parametrize(
+    "sql, expected",
+    [
+        ("'a '' \\' b' c", ["'a '' \\' b'", "C"]),
+        ("$$a $b$ c$$ d", ["$$a $b$ c$$", "D"]),
+        ("$x$a $$ $y$ $x$ d", ["$x$a $$ $y$ $x$", "D"]),
+        ("$x$a $y$", ["$", "X", "$", "A", "$", "Y", "$"]),
+        ("a 'b c", ["A", "'b c"]),
+        ("a `b \\", ["A", "`b \\"]),
+    ],
+)
+def test_quoted_texts(sql: str, expected: list[str]) -> None:
+    assert [token.text for token in tokens(sql)] == expected
+
+
+@pytest.mark.parametrize("part", ["\\'", "'\\'", "`\\`\\", "$a{n}", "$$ $a{n}$", "(", "/*", "a.", "--\n"])
+def test_no_statement_takes_for_ever_to_be_read(part: str) -> None:
+    """By the square of its length, 200,000 bytes take many minutes."""
+    sql = "'" * part.startswith("\\") + "".join(part.replace("{n}", str(n)) for n in range(200_000 // len(part)))
+    assert sum(1 for _ in tokens(sql)) <= len(sql)
