@@ -20,6 +20,7 @@ from sql.embedded.wire import string, varint
 
 from .conftest import Endpoint
 from .test_raw import END, query
+from .test_sessions import FOREVER, running, until
 
 SYNTAX, UNEXPECTED, READONLY = 62, 101, 164
 
@@ -244,3 +245,31 @@ def test_settings_and_parameters_are_bounded(endpoint: Endpoint, connect: Connec
         assert code_of(connect(), "SELECT 1", settings={"log_comment": "x" * 5_000_000}) == UNEXPECTED
         assert ask("SELECT 1", **{f"param_{n}": "1" for n in range(5000)}).status_code == 400
     assert ask("SELECT 1").text == "1\n"
+
+
+@pytest.mark.parametrize("sql", [FOREVER, "SELECT number FROM system.numbers LIMIT 1000000 BY 1"])
+@pytest.mark.parametrize("leave", ["vanish", "ping and vanish", "cancel"])
+def test_a_readers_query_ends_when_nobody_wants_it(connect: Connect, sql: str, leave: str) -> None:
+    reader, other = (
+        connect(settings={"server_side_params": True}),
+        connect("default", settings={"server_side_params": True}),
+    )
+    reader.execute("SELECT 1")
+    reader.connection.send_query(f"{sql} -- of a reader", params={})
+    reader.connection.send_external_tables(None)
+    assert until(lambda: running(other, "-- of a reader") == 1)
+    if leave == "ping and vanish":
+        reader.connection.socket.sendall(b"\x04")
+    if leave.endswith("vanish"):
+        reader.disconnect()
+    else:
+        reader.cancel()
+        assert reader.execute("SELECT 1") == [(1,)]
+    assert until(lambda: running(other, "-- of a reader") == 0)
+
+
+def test_a_readers_query_ends_when_its_client_goes_by_http(endpoint: Endpoint, connect: Connect) -> None:
+    other = connect("default", settings={"server_side_params": True})
+    with posted(endpoint.http_port, f"{FOREVER} -- over HTTP".encode()):
+        assert until(lambda: running(other, "-- over HTTP") == 1)
+    assert until(lambda: running(other, "-- over HTTP") == 0)
