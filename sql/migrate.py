@@ -17,11 +17,14 @@ from clickhouse_migrations.substitution import substitute
 
 from journey.errors import Crash
 from settings import Duration, Settings
-from sql.client import Client, errors_named
+from sql.client import Client, ServerError, errors_named
 from sql.timezone import check_timezone
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VIEWS = Path(__file__).parent / "views"
+
+#: ClickHouse's codes for a table that is not there, or not any more.
+_GONE = {60, 218}
 
 _PART = re.compile(r"\$\{(part_\w+)\}")
 _TTL = re.compile(r" TTL (.+? \+ toIntervalDay)\((\d+)\)")
@@ -37,7 +40,12 @@ def migrate(settings: Settings) -> None:
     with Client(settings.clickhouse) as client:
         if _exists(settings):
             check_timezone(client, settings.timezone)
-        _apply(settings, client, values)
+        try:
+            _apply(settings, client, values)
+        except ServerError as error:
+            if error.code not in _GONE:
+                raise
+            _apply(settings, client, values)  # another one, at the same time, has made the table anew
         _note_timezone(client, settings.timezone)
         _keep(client, values)
         lay_views(client, values)

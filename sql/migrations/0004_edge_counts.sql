@@ -1,6 +1,6 @@
 -- The incremental counts of moves by edge (stream/counts.py): of each partition of the topic and each local day,
 -- `moves` so far, and `upto`, the offset up to which it counts. Rows of parts 0 and 1. The key has the edge as a hash:
--- merging by its eight columns took FINAL three times as long. It comes early, since two rows seldom share it.
+-- merging by its eight columns took FINAL three times as long.
 CREATE TABLE IF NOT EXISTS edge_counts
 (
     topic LowCardinality(String),
@@ -21,45 +21,9 @@ CREATE TABLE IF NOT EXISTS edge_counts
 )
 ENGINE = ReplacingMergeTree(upto)
 PARTITION BY day
-ORDER BY (site_id, edge, day, partition, topic)
+ORDER BY (site_id, day, partition, edge, topic)
 TTL written_on + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
 SETTINGS ttl_only_drop_parts = 1;
-
--- The timeouts (part 9) of `moves`, as they are there: to look for them in `moves` took as long as all the rest.
-CREATE TABLE IF NOT EXISTS timeouts
-(
-    site_id LowCardinality(String),
-    bot_id LowCardinality(String),
-    day Date,
-    room UInt128,
-    seq UInt32,
-    version UInt64,
-    is_deleted UInt8,
-    step UInt16,
-    dialog LowCardinality(String),
-    move LowCardinality(String),
-    message LowCardinality(String),
-    next_step UInt16,
-    next_dialog LowCardinality(String),
-    written_on Date DEFAULT toDate(now(), '${TIMEZONE}')
-)
-ENGINE = ReplacingMergeTree(version, is_deleted)
-PARTITION BY day
-ORDER BY (site_id, bot_id, day, room, seq)
-TTL written_on + INTERVAL ${KEEP_EVENTS_DAYS} DAY DELETE
-SETTINGS ttl_only_drop_parts = 1;
-
--- An insert into `moves` that could not be brought here fails, and is done again.
-CREATE MATERIALIZED VIEW IF NOT EXISTS timeouts_of_moves TO timeouts AS
-SELECT site_id, bot_id, day, room, seq, version, is_deleted, step, dialog, move, message, next_step, next_dialog
-FROM moves
-WHERE part = 9;
-
-INSERT INTO timeouts
-    (site_id, bot_id, day, room, seq, version, is_deleted, step, dialog, move, message, next_step, next_dialog)
-SELECT site_id, bot_id, day, room, seq, version, is_deleted, step, dialog, move, message, next_step, next_dialog
-FROM moves
-WHERE part = 9 AND day >= toDate(now(), '${TIMEZONE}') - 2;
 
 -- What was counted before this table was there: today's, and what its moves may still correct. `upto` is what was consumed.
 INSERT INTO edge_counts

@@ -14,7 +14,7 @@ from journey.fold import Folded, fold
 
 Edge = tuple[str, str, int, str, str, str, int, str]  # site, bot, step, dialog, move, message, next_step, next_dialog
 Node = tuple[str, str, int, str]
-FAR = 7_000_000_000_000  # the year 2191: after all that is known
+FAR = 5_600_000_000_000  # the year 2147: after all that is known
 
 
 @dataclass

@@ -160,7 +160,7 @@ def test_the_migration_counts_what_was_there_before(scene: Scene, settings: Sett
 
 
 def _filling(settings: Settings) -> list[str]:
-    text = (MIGRATIONS / "0004_edge_counts.sql").read_text(encoding="utf-8")
+    text = (MIGRATIONS / "0005_timeouts.sql").read_text(encoding="utf-8")
     for name, given in variables(settings).items():
         text = text.replace(f"${{{name}}}", given)
     return re.findall(r"^INSERT INTO [^;]+", text, re.MULTILINE)

@@ -150,6 +150,25 @@ def test_a_new_migration_is_applied(fresh: Settings, tmp_path: Path, monkeypatch
     assert "more" in things(fresh)[0]
 
 
+def test_a_database_of_before_the_timeouts_goes_on(
+    fresh: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had landed is never edited: its edge_counts are made anew, by the key that they have now."""
+    for path in sorted(sql_migrate.MIGRATIONS.glob("*.sql"))[:4]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(sql_migrate, "MIGRATIONS", tmp_path)
+    monkeypatch.setattr(sql_migrate, "lay_views", lambda *_: None)  # those of then are not at hand
+    migrate(fresh)
+    monkeypatch.undo()
+    migrate(fresh)
+    with Client(fresh.clickhouse) as client:
+        ((key,),) = client.rows(
+            "SELECT sorting_key FROM system.tables WHERE database = currentDatabase() AND name = 'edge_counts'"
+        )
+        assert key == "site_id, edge, day, partition, topic"
+        assert client.rows("SELECT count() FROM timeouts") == [(0,)]
+
+
 def test_the_command_makes_topics_and_tables(
     fresh: Settings, fresh_kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
