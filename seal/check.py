@@ -40,7 +40,7 @@ def check(client: Client, stage: Stage, day: Day) -> None:
 
 def _check_sets(client: Client, stage: Stage, day: Day) -> None:
     """Whole now, after all that was built from them, they were whole then: nobody fills them again."""
-    standing = f"FROM {stage.rooms} WHERE NOT is_folded_anew AND"
+    standing = f"FROM {stage.rooms} WHERE NOT is_aside AND"
     lost = f"room NOT IN {stage.standing} OR is_early AND room NOT IN {stage.early}"
     if rooms := client.rows(f"SELECT count() {standing} ({lost})")[0][0]:
         raise SealFailed(

@@ -48,9 +48,13 @@ def mark_rooms(client: Client, stage: Stage, day: Day, *, stay_elsewhere: bool =
     `stay_elsewhere`: not those that another day's published seal has.
     """
     _mark_ended(client, stage, day)
+    if stage.holds:  # before it is looked who has gone on: what a copy has of that, `turns` had before
+        _copy_standing(client, stage, day)
     _mark_gone_on(client, stage, day)
     if stay_elsewhere:
         _mark_elsewhere(client, stage, day)
+    if stage.holds:
+        client.run(f"DELETE FROM {stage.moves} WHERE room IN ({_otherwise(stage)})")
 
 
 def _mark_ended(client: Client, stage: Stage, day: Day) -> None:
@@ -69,6 +73,21 @@ def _mark_ended(client: Client, stage: Stage, day: Day) -> None:
         "SETTINGS do_not_merge_across_partitions_select_final = 1",
         day.parameters(),
     )
+
+
+def _copy_standing(client: Client, stage: Stage, day: Day) -> None:
+    client.run(
+        f"INSERT INTO {stage.moves} SELECT * FROM moves FINAL "
+        f"PREWHERE room IN (SELECT room FROM {stage.marks} WHERE mark = '{STANDS}') "
+        "WHERE day >= {first_moves_day:Date} AND day <= {day:Date} "
+        "SETTINGS do_not_merge_across_partitions_select_final = 1",
+        day.parameters(),
+    )
+
+
+def _otherwise(stage: Stage) -> str:
+    """SQL for the marked rooms whose rows in `moves` are not those of this seal."""
+    return f"SELECT room FROM {stage.marks} WHERE mark IN ('{REFOLD}', '{ELSEWHERE}')"
 
 
 def _mark_gone_on(client: Client, stage: Stage, day: Day) -> None:
@@ -120,9 +139,9 @@ def first_day(stage: Stage) -> str:
 def settle(client: Client, stage: Stage) -> None:
     """Say which of `marks` are in, once those to be folded anew have been."""
     client.run(
-        f"CREATE VIEW {stage.rooms} AS SELECT room_id, room, customer, ended_at, is_early, mark = '{FOLDED}' AS "
-        f"is_folded_anew FROM {stage.marks} WHERE mark = '{FOLDED}' OR mark = '{STANDS}' "
-        f"AND room NOT IN (SELECT room FROM {stage.marks} WHERE mark IN ('{REFOLD}', '{ELSEWHERE}'))"
+        f"CREATE VIEW {stage.rooms} AS SELECT room_id, room, customer, ended_at, is_early, "
+        f"mark = '{FOLDED}' OR {stage.holds} AS is_aside FROM {stage.marks} "
+        f"WHERE mark = '{FOLDED}' OR mark = '{STANDS}' AND room NOT IN ({_otherwise(stage)})"
     )
     twice = client.rows(
         f"SELECT DISTINCT room_id FROM {stage.rooms} "
@@ -131,7 +150,7 @@ def settle(client: Client, stage: Stage) -> None:
     if twice:
         names = ", ".join(name for (name,) in twice)
         raise SealFailed(f"`rooms` has more than one row of a room ({names}): its versions do not replace each other")
-    standing = f"SELECT room FROM {stage.rooms} WHERE NOT is_folded_anew"
+    standing = f"SELECT room FROM {stage.rooms} WHERE NOT is_aside"
     client.run(f"INSERT INTO {stage.standing} {standing}")
     client.run(f"INSERT INTO {stage.early} {standing} AND is_early")
 

@@ -16,15 +16,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from journey.calendar import Calendar
-from journey.errors import BadUsage, NotSealed, SealFailed
+from journey.errors import BadUsage, NotSealed
+from seal.check import check
 from seal.day import Day, day_to_seal
 from seal.gate import Reached, await_consumed
 from seal.history import keep
 from seal.kept import see_that_turns_are_there, see_that_what_changed_came_late
 from seal.lock import lock
-from seal.membership import disturbed, elsewhere
+from seal.membership import elsewhere
 from seal.publish import Seal, bots_left_out, publish, published, summarize, summary
-from seal.run import ATTEMPTS, Now, Said, failure_of, fill, say_stale
+from seal.run import Now, Said, fill, say_stale
 from seal.stage import Stage, connection, stage
 from seal.turns import Known, fold_turns, imported_below
 from settings import Settings
@@ -74,15 +75,10 @@ class Resealer:
         client.close()  # it may have been lost in the wait, when nothing was built on it yet
         say_stale(client, said)
         known = Known(as_of, imported_below(reached))
-        for _ in range(ATTEMPTS):
-            with ExitStack() as stages:
-                built = self._build_all(client, second, day, known, reason, stages)
-                if self._are_sound(client, built):
-                    return self._publish_all(client, built, reached)
-        raise SealFailed(
-            f"rooms of {day} heard of something late each of the {ATTEMPTS} times that it was built. Nothing was "
-            "published; reseal again when less comes in late"
-        )
+        with ExitStack() as stages:
+            built = self._build_all(client, second, day, known, reason, stages)
+            self._see_that_they_are_sound(client, built)
+            return self._publish_all(client, built, reached)
 
     def _before(self, client: Client, day: date, known: Known) -> Seal:
         """The published seal of a day that can be resealed with what is known now."""
@@ -118,7 +114,7 @@ class Resealer:
     def _build(self, client: Client, second: Client, day: date, known: Known, reason: str, stages: ExitStack) -> Built:
         before = self._before(client, day, known)
         meant = replace(self._meant(day, known), in_use_at=before.in_use_at)
-        aside = stages.enter_context(stage(client, day))
+        aside = stages.enter_context(stage(client, day, holds=True))
         revision = before.revision + 1
         left_out = fill(client, second, aside, meant, self._said, revision=revision, stay_elsewhere=False)
         seal = summarize(client, aside, meant, revision, reason)
@@ -157,22 +153,15 @@ class Resealer:
                 f"(`turnpath seal --day {day}`), then reseal {left.day}"
             )
 
-    def _are_sound(self, client: Client, built: list[Built]) -> bool:
-        """False where what they were built from changed meanwhile; raises what is wrong with one otherwise."""
-        failures = [failure_of(client, one.stage, one.day) for one in built]
-        late = sum(disturbed(client, one.stage, one.day) for one in built)
-        if late:
-            self._said(f"{late} rooms heard of something late meanwhile; once more")
-            return False
-        for failure in failures:
-            if failure:
-                raise failure
+    def _see_that_they_are_sound(self, client: Client, built: list[Built]) -> None:
+        """Raises what is wrong with one of them."""
+        for one in built:
+            check(client, one.stage, one.day)
         for one in built:
             bots_changed = sorted(set(one.left_out) ^ set(bots_left_out(client, one.day.day)))
             see_that_what_changed_came_late(
                 client, one.stage, one.day, bots_changed, self._settings.keep_events, one.day.cut_off
             )
-        return True
 
     def _publish_all(self, client: Client, built: list[Built], reached: Reached) -> list[Seal]:
         sealed_at = self._now()

@@ -29,7 +29,8 @@ from settings import Settings
 from sql.client import Client
 from sql.timezone import check_timezone
 
-#: How often a seal is built anew because something late came in for one of its rooms meanwhile.
+#: How often a seal is built anew: where something late came in for one of its rooms meanwhile, once, with their rows
+#: held; as often as other days are sealed meanwhile that have rooms of it.
 ATTEMPTS = 10
 
 Said = Callable[[str], None]
@@ -93,21 +94,21 @@ class Sealer:
             client.close()  # it may have been lost in the wait, when nothing was built on it yet
             say_stale(client, self._said)
             meant = replace(meant, imported=imported_below(reached))
-            for _ in range(ATTEMPTS):
-                if seal := self._attempt(client, second, meant, reached):
+            for attempt in range(ATTEMPTS):
+                if seal := self._attempt(client, second, meant, reached, holds=attempt > 0):
                     return seal
         raise SealFailed(
-            f"rooms of {day} heard of something late each of the {ATTEMPTS} times that the day was built. "
-            "Nothing was published; seal again when less comes in late"
+            f"rooms of {day} got into other days' seals each of the {ATTEMPTS} times that the day was built. Nothing "
+            "was published; seal again when no other seal is under way"
         )
 
     def _await_consumed(self, cut_off: int, who: str) -> Reached:
         settings = self._settings
         return await_consumed(settings.kafka, cut_off, settings.seal_wait, lambda words: self._said(f"{who}: {words}"))
 
-    def _attempt(self, client: Client, second: Client, day: Day, reached: Reached) -> Seal | None:
+    def _attempt(self, client: Client, second: Client, day: Day, reached: Reached, *, holds: bool) -> Seal | None:
         """Build the day and publish it; None if what it was built from changed meanwhile."""
-        with stage(client, day.day) as aside:
+        with stage(client, day.day, holds=holds) as aside:
             left_out = fill(client, second, aside, day, self._said, revision=1)
             self._said(f"{day.day}: checking")
             failure = failure_of(client, aside, day)

@@ -39,16 +39,17 @@ def connection(settings: Settings, *, reconnect: bool = False) -> Client:
 
 
 class Stage:
-    """The names of a seal's own tables.
+    """The names of a seal's own tables. `holds`: the rows of the day's rooms are copied into it before any is read, so
+    that nothing late can come in between.
 
     `daily`: what will be published. `marks`: rooms looked at, with what to do with them (seal.membership). `rooms`: a
-    view of them, the day's rooms; of those not folded anew `standing` is the set, and `early` that of those with rows
-    of the day before. `moves`: the rows of rooms folded anew. `bots`: those out of use. `edges`: the day's edges,
-    numbered. The sets alone lie in memory; `check` sees that they are still there.
+    view of them, the day's rooms; of those whose rows are not aside `standing` is the set, and `early` that of those
+    with rows of the day before. `moves`: the rows that are aside, of rooms folded anew or copied. `bots`: those out of
+    use. `edges`: the day's edges, numbered. The sets alone lie in memory; `check` sees that they are still there.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, holds: bool = False) -> None:
+        self.name, self.holds = name, holds
         self.daily = name
         self.marks, self.rooms, self.moves = f"{name}_marks", f"{name}_rooms", f"{name}_moves"
         self.bots, self.edges = f"{name}_bots", f"{name}_edges"
@@ -110,9 +111,9 @@ _EDGES = """
 
 
 @contextmanager
-def stage(client: Client, day: date) -> Iterator[Stage]:
-    """A stage of its own name; dropped at the end, whatever comes."""
-    made = Stage(f"{PREFIX}{day:%Y%m%d}_{secrets.token_hex(6)}")
+def stage(client: Client, day: date, *, holds: bool = False) -> Iterator[Stage]:
+    """A stage of its own name; dropped at the end, whatever comes. `holds`: see Stage."""
+    made = Stage(f"{PREFIX}{day:%Y%m%d}_{secrets.token_hex(6)}", holds=holds)
     try:
         made.make(client)
         yield made

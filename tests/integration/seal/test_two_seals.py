@@ -6,7 +6,7 @@ import threading
 from datetime import date
 from pathlib import Path
 
-from journey.errors import Busy, SealFailed
+from journey.errors import Busy
 from seal.publish import Seal
 from seal.run import Sealer
 from settings import Settings
@@ -97,7 +97,7 @@ def test_beside_a_running_stream(consumed: Settings) -> None:
         stream = threading.Thread(target=keep_consuming, args=(consumer, done))
         stream.start()
         try:
-            seal = insist(consumed, day)
+            seal = sealer(consumed).seal(day)
         finally:
             done.set()
             stream.join()
@@ -112,13 +112,3 @@ def keep_consuming(consumer: Consumer, done: threading.Event) -> None:
     while not done.is_set():
         for place in consumer.position:
             consumer._poll(place, consumer.position[place] + 3)
-
-
-def insist(settings: Settings, day: date) -> Seal:
-    """As the scheduler does: where too much came in late meanwhile, once more."""
-    while True:
-        try:
-            return sealer(settings).seal(day)
-        except SealFailed as failure:
-            if "heard of something late" not in str(failure):
-                raise
