@@ -17,6 +17,8 @@ from .cases import Case
 
 Rows = list[tuple[Any, ...]]
 
+_PASSWORDS = {"default": "", "reader": "reader"}
+
 
 class Failed(Exception):
     """A statement failed with that code of ClickHouse's."""
@@ -41,10 +43,16 @@ class Speaks(Protocol):
 class Driver:
     """clickhouse-driver, by the native protocol."""
 
-    def __init__(self, host: str, port: int, database: str, compression: bool) -> None:
+    def __init__(self, host: str, port: int, database: str, compression: bool, user: str = "default") -> None:
         self._client = Client(
-            host, port, database, compression=compression, settings={"server_side_params": True}
-        )  # fmt: skip
+            host,
+            port,
+            database,
+            user,
+            _PASSWORDS[user],
+            compression=compression,
+            settings={"server_side_params": True},
+        )
 
     def rows(self, sql: str, params: dict[str, str] | None = None) -> Rows:
         try:
@@ -67,9 +75,14 @@ class Driver:
 class Connect:
     """clickhouse-connect, by HTTP."""
 
-    def __init__(self, host: str, port: int, database: str, compression: str) -> None:
+    def __init__(self, host: str, port: int, database: str, compression: str, user: str = "default") -> None:
         self._client = clickhouse_connect.get_client(
-            host=host, port=port, username="default", database=database, compress=compression or False
+            host=host,
+            port=port,
+            username=user,
+            password=_PASSWORDS[user],
+            database=database,
+            compress=compression or False,
         )
 
     def rows(self, sql: str, params: dict[str, str] | None = None) -> Rows:
