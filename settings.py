@@ -124,9 +124,14 @@ class Settings(BaseSettings):
     seal_wait: Duration = Field(
         timedelta(minutes=15), description="how long a seal waits for the workers to reach the cut-off"
     )
-    room_idle: Duration = Field(timedelta(hours=24), description="a room this long without an event has ended")
+    room_idle: Duration = Field(
+        timedelta(hours=24),
+        description="a room this long without an event has ended; "
+        "not to be changed once there are events (docs/delivery.md)",
+    )
     reorder_wait: Duration = Field(
-        timedelta(seconds=30), description="how long an event waits for missing predecessors"
+        timedelta(seconds=30),
+        description="how long an event waits for missing predecessors; not to be changed once there are events",
     )
     first_day: date = Field(date(2021, 6, 1), description="days before it are empty for the journey_* views")
     keep_events: Kept = Field(timedelta(days=90), description="how long turns and moves are kept")

@@ -6,14 +6,17 @@ today_table of one bot of 25 beside two queries that the engine takes alone: EDG
 with their moves, rooms and customers; and SAME, which also has the dialogs' visits, rooms and customers, and what was
 carried (the table has open visits besides). live_counts is asked for all 25 bots. In turns, so that what else goes on
 on the machine falls on all; CPU is that of ClickHouse's process, while nothing arrives. Then a worker runs and events
-come at --rate; at the end what live_counts says is compared with `moves FINAL`.
+come at --rate: live_counts is asked five times a second as boards do, beside SELECT 1, which says how long whoever asks
+waits for the machine; then the tables of one bot without a pause. At the end what live_counts says is compared with
+`moves FINAL`.
 """
 
 import argparse
 import asyncio
+import random
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -49,7 +52,11 @@ VIEWS = {
     "SAME": SAME,
     "today_table": "SELECT * FROM today_table(site = {site:String}, bot = {bot:String})",
     "live_counts": "SELECT * FROM live_counts(site = {site:String})",
+    "SELECT 1": "SELECT 1",
 }
+#: What a board asks for each second, some five of them; and the tables of one bot, without a pause.
+BOARD, BOARD_EVERY_S = ["SELECT 1", "live_counts"], 0.2
+TABLES = ["EDGES", "SAME", "today_table"]
 
 #: As the worker would have written them, up to the first offset.
 COUNTS = f"""
@@ -94,25 +101,26 @@ def fill(settings: Settings, client: Client, moves: int) -> None:
 
 
 def ask(
-    client: Client, settings: Settings, pid: int, more: Callable[[int], bool]
+    client: Client, settings: Settings, pid: int, names: Sequence[str], more: Callable[[int], bool], pause_s: float = 0
 ) -> dict[str, list[tuple[float, float]]]:
     """Ask in turns as long as `more(round)`: of each, seconds by the clock and of ClickHouse's CPU."""
-    took: dict[str, list[tuple[float, float]]] = {name: [] for name in VIEWS}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     given = {"site": SITE, "bot": BOT, "zone": settings.timezone}
-    for sql in VIEWS.values():
-        client.rows(sql, given)  # the first of each is not counted
+    for name in names:
+        client.rows(VIEWS[name], given)  # the first of each is not counted
     turn = 0
     while more(turn):
-        for name, sql in VIEWS.items():
+        for name in names:
             begun, cpu = time.monotonic(), cpu_s(pid)
-            client.rows(sql, given)
+            client.rows(VIEWS[name], given)
             took[name].append((time.monotonic() - begun, cpu_s(pid) - cpu))
         turn += 1
+        time.sleep(random.uniform(0, 2 * pause_s))
     return took
 
 
 def show(title: str, took: dict[str, list[tuple[float, float]]], *, cpu: bool) -> None:
-    print(f"{title}, {len(took['EDGES'])} rounds")
+    print(f"{title}, {min(map(len, took.values()))} rounds")
     for name, found in took.items():
         clock = sorted(seconds for seconds, _ in found)
         words = [f"{name:12} p50 {1000 * median(clock):5.0f} ms  p95 {1000 * _at(clock, 0.95):5.0f} ms"]
@@ -133,20 +141,28 @@ def _ratios(found: Iterable[tuple[float, float]], bare: Iterable[tuple[float, fl
 
 
 def while_arriving(settings: Settings, client: Client, pid: int, rate: float, seconds: float) -> None:
-    with process(settings, "worker", WORKER) as worker, arriving(settings, rate, seconds + 120) as sender:
+    with process(settings, "worker", WORKER) as worker, arriving(settings, rate, 2 * seconds + 120) as sender:
         until = time.monotonic() + 120
         while committed(settings, "turnpath") < 20 * rate / 10:
             assert worker.code is None, worker.last_words()
             assert time.monotonic() < until, f"the worker does not come along: {worker.last_words()}"
             time.sleep(0.5)
-        begun, first = time.monotonic(), committed(settings, "turnpath")
-        took = ask(client, settings, pid, lambda _: time.monotonic() < begun + seconds)
-        came = (committed(settings, "turnpath") - first) / (time.monotonic() - begun)
-        show(f"while {came:,.0f} events/s are consumed", took, cpu=False)
+        for names, pause_s in ((BOARD, BOARD_EVERY_S), (TABLES, 0)):
+            begun, first = time.monotonic(), committed(settings, "turnpath")
+            took = ask(client, settings, pid, names, lambda _, end=begun + seconds: time.monotonic() < end, pause_s)  # type: ignore[misc]
+            came = (committed(settings, "turnpath") - first) / (time.monotonic() - begun)
+            show(f"while {came:,.0f} events/s are consumed", took, cpu=False)
         sender.stop(10)
         _settle(settings)
     edges, moves = client.rows(DIFFERENCE, {"site": SITE, "zone": settings.timezone})[0]
     print(f"edges in which live_counts and moves FINAL differ: {edges}, by {moves} moves")
+
+
+def _merged(client: Client) -> None:
+    """Wait until the merges that the filling left behind are done."""
+    until = time.monotonic() + 120
+    while client.rows("SELECT count() FROM system.merges")[0][0] and time.monotonic() < until:
+        time.sleep(0.5)
 
 
 def _settle(settings: Settings) -> None:
@@ -177,7 +193,8 @@ def main() -> None:
         migrate(settings)
         client = parts.enter_context(Client(settings.clickhouse))
         fill(settings, client, given.moves)
-        show("quiet", ask(client, settings, clickhouse.pid, lambda turn: turn < given.rounds), cpu=True)
+        _merged(client)
+        show("quiet", ask(client, settings, clickhouse.pid, list(VIEWS), lambda turn: turn < given.rounds), cpu=True)
         while_arriving(settings, client, clickhouse.pid, given.rate, given.seconds)
 
 

@@ -10,8 +10,8 @@ import settings as configuration
 from broker.consumed import needed
 from cli import wiring
 from metrics.serve import Server
+from sql import installation
 from sql.client import Client
-from sql.timezone import check_timezone
 
 #: Each of the topic's 12 partitions may have a worker of its own on this machine, with an address of its own.
 _WORKERS = 12
@@ -40,8 +40,9 @@ def command() -> None:
     asyncio.run(needed(settings.kafka, dict.fromkeys(agents.TOPICS)))
     structlog.get_logger().info("worker starts", metrics=f"http://{server.address}/metrics")
     reading, writing = (Client(settings.clickhouse, timeout_s=_ANSWERS_WITHIN_S) for _ in range(2))
-    # before anything is read: by the days of two zones a room would have two rows, and its seal would fail for ever
+    # before anything is read: by the days of two zones a room would have two rows, and its seal would fail for ever;
+    # by another idle time its rows of before would stand beside the new ones
     waiting = outages.Outages(Flag())  # nothing is in hand yet: a signal ends the process at once
     state.attend(waiting)
-    waiting.insist("time zone", lambda: check_timezone(reading, settings.timezone))
+    waiting.insist("settings", lambda: installation.check(reading, settings))
     app.run(app.make_app(settings, reading, writing, state))

@@ -18,6 +18,7 @@ from clickhouse_migrations.substitution import substitute
 from journey.errors import Crash
 from settings import Duration, Settings
 from sql.client import Client, ServerError, errors_named
+from sql.installation import check, note
 from sql.timezone import check_timezone
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,14 +40,14 @@ def migrate(settings: Settings) -> None:
     values = variables(settings)
     with Client(settings.clickhouse) as client:
         if _exists(settings):
-            check_timezone(client, settings.timezone)
+            _check(client, settings)
         try:
             _apply(settings, client, values)
         except ServerError as error:
             if error.code not in _GONE:
                 raise
             _apply(settings, client, values)  # another one, at the same time, has made the table anew
-        _note_timezone(client, settings.timezone)
+        note(client, settings)
         _keep(client, values)
         lay_views(client, values)
 
@@ -87,17 +88,20 @@ def _exists(settings: Settings) -> bool:
         return bool(client.rows("SELECT name FROM system.databases WHERE name = {name:String}", name))
 
 
+def _check(client: Client, settings: Settings) -> None:
+    """Against what the tables were filled with; where they are empty, settings may change."""
+    check_timezone(client, settings.timezone)
+    tables = client.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'turns'")
+    if tables and client.rows("SELECT 1 FROM turns LIMIT 1"):
+        check(client, settings)
+
+
 def _apply(settings: Settings, client: Client, values: dict[str, str]) -> None:
     with errors_named(client.address):
         try:
             ClickhouseCluster(db_url=settings.clickhouse).migrate(client.database, MIGRATIONS, variables=values)
         except MigrationException as error:
             raise Crash(f"{error} Undo the change in sql/migrations; what is new goes into a new file") from error
-
-
-def _note_timezone(client: Client, timezone: str) -> None:
-    if not client.rows("SELECT value FROM installation FINAL WHERE name = 'timezone'"):
-        client.insert("installation", {"name": ["timezone"], "value": [timezone]})
 
 
 def _keep(client: Client, values: dict[str, str]) -> None:

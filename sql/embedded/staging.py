@@ -41,8 +41,8 @@ class StagedInsert:
 
     def __init__(self, session: Session, insert: Insert, columns: Columns) -> None:
         self._session = session
-        # one thread reads, so that rows stay in their order
-        self._insert = f"{insert.head} SELECT * FROM (SELECT * FROM {_STAGE} SETTINGS max_threads = 1)"
+        # one thread, so that rows stay in their order; for more there is too little to do
+        self._insert = f"{insert.head} SELECT * FROM {_STAGE} SETTINGS max_threads = 1, max_insert_threads = 1"
         self._has_token = _TOKEN in insert.head or session.is_set(_TOKEN)
         self._columns = columns
         self._clear()
@@ -71,7 +71,7 @@ class StagedInsert:
             return
         check_rows(self._session, _STAGE, self._rows)
         # what a server takes of the rows themselves: by it a table with a deduplication window knows a repeat
-        token = "" if self._has_token else f" SETTINGS {_TOKEN} = '{self._hash:032x}'"
+        token = "" if self._has_token else f", {_TOKEN} = '{self._hash:032x}'"
         self._session.run(self._insert + token)
 
     def close(self) -> None:

@@ -57,7 +57,8 @@ def test_from_nothing_and_again(fresh: Settings) -> None:
         assert views == {path.stem for path in VIEWS.glob("*.sql")}
     with Client(fresh.clickhouse) as client:
         assert client.rows("SELECT count() FROM schema_versions") == [(len(FILES),)]
-        assert client.rows("SELECT name, value FROM installation") == [("timezone", "Asia/Seoul")]
+        noted = client.rows("SELECT name, value FROM installation ORDER BY name")
+        assert noted == [("reorder_wait", "30s"), ("room_idle", "86400s"), ("timezone", "Asia/Seoul")]
 
 
 def test_rows_stay_when_it_runs_again(fresh: Settings) -> None:
@@ -110,6 +111,20 @@ def test_another_time_zone_is_refused(fresh: Settings, noted: bool) -> None:
     with pytest.raises(BadSetting, match=r"TURNPATH_TIMEZONE is Europe/Berlin.*Asia/Seoul"):
         migrate(other(fresh, timezone="Europe/Berlin"))
     migrate(fresh)
+
+
+def test_the_times_that_rooms_hang_on_may_change_while_there_are_none(fresh: Settings) -> None:
+    """Afterwards rows of before would stand beside those of now, and be counted twice."""
+    migrate(fresh)
+    changed = other(fresh, room_idle=timedelta(hours=12))
+    migrate(changed)
+    with Client(fresh.clickhouse) as client:
+        client.run("INSERT INTO turns (site_id, room_id, seq) VALUES ('s', 'r', 1)")
+    migrate(changed)
+    with pytest.raises(BadSetting, match=r"TURNPATH_ROOM_IDLE is 86400s.*set it back to 43200s"):
+        migrate(fresh)
+    with pytest.raises(BadSetting, match=r"TURNPATH_REORDER_WAIT is 0\.5s.*set it back to 30s"):
+        migrate(other(changed, reorder_wait=timedelta(milliseconds=500)))
 
 
 def test_a_changed_time_to_live_is_laid_on_the_tables(fresh: Settings) -> None:
