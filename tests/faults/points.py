@@ -28,7 +28,7 @@ def _steps(of: type) -> tuple[str, ...]:
 
 
 #: The steps of a batch: what it reads back, what it inserts, and what makes it known.
-#: Not the edges of a day with tens of thousands of them: no traffic here makes one (tests/faults/test_protocol.py does).
+#: Not the edges of a day with tens of thousands: no traffic here makes one (tests/faults/test_protocol.py does).
 READS, INSERTS = tuple(step for step in _steps(Readback) if step != "edges"), _steps(Sink)
 STEPS = (*READS, *INSERTS, "ack", "commit", "tick")
 POINTS = tuple(f"{step} {when}" for step in STEPS for when in ("before", "after"))
