@@ -90,10 +90,11 @@ def _exists(settings: Settings) -> bool:
 
 def _check(client: Client, settings: Settings) -> None:
     """Against what the tables were filled with; where they are empty, settings may change."""
-    check_timezone(client, settings.timezone)
     tables = client.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'turns'")
     if tables and client.rows("SELECT 1 FROM turns LIMIT 1"):
         check(client, settings)
+    else:
+        check_timezone(client, settings.timezone)
 
 
 def _apply(settings: Settings, client: Client, values: dict[str, str]) -> None:
