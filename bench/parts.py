@@ -27,21 +27,21 @@ def stack(*, broker: bool = True) -> Iterator[Settings]:
         parts.enter_context(running(clickhouse_part(settings), Path(folder)))
         if broker:
             fetch(settings.cache)
-            parts.enter_context(running(kafka_part(settings), Path(folder)))
+            parts.enter_context(running(kafka_part(settings).giving_way(), Path(folder)))
             make_topics(settings)
         migrate(settings)
         yield settings
 
 
 @contextmanager
-def process(settings: Settings, name: str, command: list[str]) -> Iterator[Process]:
+def process(settings: Settings, name: str, command: list[str], nice: int = 0) -> Iterator[Process]:
     """A process with these settings in its environment, killed at the end."""
     given = {
         f"TURNPATH_{n.upper()}": str(v)
         for n, v in settings
         if n in ("kafka", "clickhouse", "redis", "data", "worker_http")
     }
-    started = Process(command, settings.data / f"{name}.log", env={**os.environ, **given}, cwd=Path.cwd())
+    started = Process(command, settings.data / f"{name}.log", env={**os.environ, **given}, cwd=Path.cwd(), nice=nice)
     try:
         yield started
     finally:

@@ -33,7 +33,7 @@ from settings import Settings
 from sql.client import Client
 from sql.migrate import migrate
 from stack.jars import fetch
-from stack.parts import clickhouse_part, kafka_part
+from stack.parts import GIVES_WAY, clickhouse_part, kafka_part
 
 SITE, BOT = "bench", "bot-0"
 WORKER = [sys.executable, "-m", "cli.main", "worker"]
@@ -141,7 +141,8 @@ def _ratios(found: Iterable[tuple[float, float]], bare: Iterable[tuple[float, fl
 
 
 def while_arriving(settings: Settings, client: Client, pid: int, rate: float, seconds: float) -> None:
-    with process(settings, "worker", WORKER) as worker, arriving(settings, rate, 2 * seconds + 120) as sender:
+    consuming = process(settings, "worker", WORKER, GIVES_WAY)
+    with consuming as worker, arriving(settings, rate, 2 * seconds + 120) as sender:
         until = time.monotonic() + 120
         while committed(settings, "turnpath") < 20 * rate / 10:
             assert worker.code is None, worker.last_words()
@@ -188,7 +189,7 @@ def main() -> None:
         settings = settings_in(Path(folder))
         fetch(settings.cache)
         clickhouse = parts.enter_context(running(clickhouse_part(settings), Path(folder)))
-        parts.enter_context(running(kafka_part(settings), Path(folder)))
+        parts.enter_context(running(kafka_part(settings).giving_way(), Path(folder)))
         make_topics(settings)
         migrate(settings)
         client = parts.enter_context(Client(settings.clickhouse))

@@ -74,7 +74,13 @@ _NOT_MADE = {60, 81}
 _THROW_IF = 395
 _TOO_MANY = 252  # parts: wait for merges; partitions in one insert: no wait mends it
 #: Rows of one key in one block are the merges' and FINAL's to reduce, as those of two: half the time of an insert.
-_INSERT = {"async_insert": 0, "max_partitions_per_insert_block": 0, "optimize_on_insert": 0}
+#: Inserts leave the processor to those who ask (where ClickHouse may say so to Linux, and since it knows the setting).
+_INSERT = {
+    "async_insert": 0,
+    "max_partitions_per_insert_block": 0,
+    "optimize_on_insert": 0,
+    "os_threads_nice_value_query": 10,
+}
 
 # what it has to say comes as an error, too; at a refused connection it would print a traceback
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)

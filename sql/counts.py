@@ -1,4 +1,4 @@
-"""The incremental counts against the rows that they count: `edge_counts` and `timeouts`, and `moves FINAL` of a day."""
+"""The incremental counts against the rows that they count: `edge_totals` and `timeouts`, and `moves FINAL` of a day."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _EDGE = "site_id, bot_id, step, dialog, move, message, next_step, next_dialog"
 _DIFFERENCES = f"""
 SELECT {_EDGE}, sum(sign) AS surplus
 FROM (
-    SELECT {_EDGE}, moves AS sign FROM edge_counts FINAL WHERE day = {{day:Date}}
+    SELECT {_EDGE}, counted AS sign FROM edge_totals FINAL WHERE day = {{day:Date}}
     UNION ALL
     SELECT {_EDGE}, 1 FROM timeouts FINAL WHERE day = {{day:Date}}
     UNION ALL

@@ -52,8 +52,8 @@ def up(settings: Settings, workers: int, say: Say, ready: Say, *, demo: bool = F
 
 
 def _start(supervisor: Supervisor, settings: Settings, workers: int) -> None:
-    servers = [kafka_part(settings), redis_part(settings), clickhouse_part(settings)]
-    clients = [worker_part(settings, number) for number in range(1, workers + 1)]
+    servers = [kafka_part(settings).giving_way(), redis_part(settings), clickhouse_part(settings)]
+    clients = [worker_part(settings, number).giving_way() for number in range(1, workers + 1)]
     clients += [scheduler_part(settings), web_part(settings)]
     for part in [*servers, *clients]:
         part.answers_already()  # a port that somebody else has is said before anything starts

@@ -4,11 +4,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from datetime import time as clock_time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from broker.consumed import GROUP
@@ -17,6 +17,9 @@ from settings import Settings
 from stack import health, kafka, redis
 from stack.ports import is_free
 from stack.process import Process
+
+#: On a machine that all share: whoever asks is answered first, and what arrives is taken in a moment later.
+GIVES_WAY = 10
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +30,8 @@ class Part:
 
     `command` gives the command line anew before each start (it may write files first); `answers` asks the part by
     its own protocol; `addresses` are where it listens, none for a part that only calls others. `start_limit` and
-    `stop_limit` in seconds: how long it may take to answer, and to end before it is killed.
+    `stop_limit` in seconds: how long it may take to answer, and to end before it is killed. `nice`: how far it
+    leaves the processor to others, 0 to 19.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Part:
     start_limit: float = 60
     stop_limit: float = 3
     setting: str = ""
+    nice: int = 0
 
     def answers_already(self) -> bool:
         """Whether it answers at its address; Unreachable where something else is in its place."""
@@ -53,9 +58,14 @@ class Part:
                 )
         return False
 
+    def giving_way(self) -> Self:
+        """The same part, which leaves the processor to those that answer people."""
+        return replace(self, nice=GIVES_WAY)
+
     def start(self, logs: Path) -> Process:
         """Start it, its output in `logs`/<name>.log."""
-        return Process(self.command(), logs / f"{self.name}.log", env={**os.environ, **self.env}, cwd=logs)
+        env = {**os.environ, **self.env}
+        return Process(self.command(), logs / f"{self.name}.log", env=env, cwd=logs, nice=self.nice)
 
     def await_answer(self, process: Process, go_on: Callable[[], bool] = lambda: True) -> None:
         """Wait until it answers, or until `go_on` says no; Crash if it ends before, or takes too long."""

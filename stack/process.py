@@ -12,9 +12,12 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG_BYTES = 20_000_000
 
 
-def launched(command: Sequence[str]) -> list[str]:
-    """`command`, run so that it does not outlive this process (call it from the thread that lives longest)."""
-    return [sys.executable, "-S", "-E", str(_LAUNCH), str(os.getpid()), *command]
+def launched(command: Sequence[str], nice: int = 0) -> list[str]:
+    """`command`, run so that it does not outlive this process (call it from the thread that lives longest).
+
+    `nice`: how far it leaves the processor to others, 0 to 19.
+    """
+    return [sys.executable, "-S", "-E", str(_LAUNCH), str(os.getpid()), str(nice), *command]
 
 
 class Process:
@@ -30,6 +33,7 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        nice: int = 0,
     ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +42,7 @@ class Process:
         with log.open("ab") as output:
             self._begin = output.tell()
             self._popen = subprocess.Popen(
-                launched(command),
+                launched(command, nice),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

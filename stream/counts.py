@@ -98,22 +98,22 @@ class Counts:
         """Count a batch's changes of a partition; the rows to be written, in the order of `restore_days`.
 
         `last`: the batch's last offset. Each edge that was touched is written, also where its changes add up to
-        nothing: else a zombie's row of before would stand.
+        nothing, else a zombie's row of before would stand; or where all were counted before: ClickHouse may have died
+        between edge_counts and what hangs on it, edge_totals.
         """
         touched: dict[date, dict[Edge, list[int]]] = {}
         for offset, day, edge, sign in changes:
             total = self._days[place, day].totals.setdefault(edge, [0, -1])
-            if offset > total[1]:
-                total[0] += sign
-                touched.setdefault(day, {})[edge] = total
+            total[0] += sign * (offset > total[1])
+            touched.setdefault(day, {})[edge] = total
         return [row for day, totals in touched.items() for row in self._written(place, day, totals, last)]
 
     def _written(self, place: Place, day: date, totals: dict[Edge, list[int]], last: int) -> list[tuple[Any, ...]]:
         held = self._days[place, day] = self._days.pop((place, day))  # the last touched stands last
         for edge, total in totals.items():
-            total[1] = last
+            total[1] = max(total[1], last)  # what was read back may be ahead: then it has all of the batch
             held.totals[edge] = held.totals.pop(edge)
-        return [(*place, day, *edge, moves, last) for edge, (moves, _) in totals.items()]
+        return [(*place, day, *edge, *total) for edge, total in totals.items()]
 
     def shrink(self) -> None:
         """Drop the edges that were not touched for longest, a day after the other."""

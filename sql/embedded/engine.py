@@ -25,6 +25,8 @@ _AS_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
 _MARK = "function_implementation"
 #: Of the machine's memory; a query over it fails (241) rather than the machine.
 _MEMORY_SHARE = 0.6
+#: Merges leave the processor to those who ask.
+_MERGES_GIVE_WAY = "os_threads_nice_value_merge_mutate=10"
 _NO_STREAM = "Streaming query is not supported for query"
 _READ_ONLY = 0
 #: What chDB raises; ValueError where the text of an error is not UTF-8.
@@ -40,7 +42,7 @@ class Engine:
             chdb: Any = importlib.import_module("chdb._chdb")  # reads a config.xml where the process stands
             self._connect: Callable[[str], Any] = chdb.connect
             self._path = str(folder.absolute())
-            self._root = self._connect(f"{self._path}?max_server_memory_usage={_memory()}")
+            self._root = self._connect(f"{self._path}?max_server_memory_usage={_memory()}&{_MERGES_GIVE_WAY}")
         self._lock = threading.Lock()
         self.version_text = _rows(self._root, "SELECT version()")[0][0]
         self.version = tuple(int(part) for part in self.version_text.split(".")[:3])

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from sql.embedded.watch import Watch
 _log = structlog.get_logger()
 _POLL_S = 0.2
 _STOP_S = 5.0
+#: A client's statement is Python between the engine's calls: at each it waited up to 5 ms for another's.
+_SWITCH_S = 0.0005
 
 
 def serve(
@@ -49,6 +52,7 @@ def serve(
     cannot be had.
     """
     stop = stop or threading.Event()
+    sys.setswitchinterval(_SWITCH_S)
     with ExitStack() as held:
         held.enter_context(_folder(data))
         listeners = [held.enter_context(_listener(host, port, "TURNPATH_CLICKHOUSE"))]

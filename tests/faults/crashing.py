@@ -21,6 +21,9 @@ _TABLES = {
     "moves": "* EXCEPT (written_on) FROM moves FINAL",
     "rooms": "* EXCEPT (written_on) FROM rooms FINAL",
     "edge_counts": "* EXCEPT (written_on, upto) FROM edge_counts FINAL",
+    "edge_totals": "* EXCEPT (written_on, totals, imported), counted FROM edge_totals FINAL",
+    "timeouts": "* EXCEPT (written_on) FROM timeouts FINAL",
+    "bots": "* FROM bots FINAL",
     "dead_letters": "* EXCEPT (written_at) FROM dead_letters FINAL",
     "daily": "* EXCEPT (sealed_at, offsets) FROM daily",
 }

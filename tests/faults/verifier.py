@@ -102,11 +102,12 @@ def _moves(client: Client, model: Model, report: Report) -> None:
 
 def _counts(client: Client, model: Model, report: Report) -> None:
     """The incremental counts, over all partitions: of every day, and not a timeout among them. These as in `moves`."""
-    rows = client.rows(
-        "SELECT day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog, sum(moves) AS moves "
-        "FROM edge_counts FINAL GROUP BY ALL HAVING moves != 0"
-    )
-    report.compare("edge_counts", model.counts(), {row[:9]: row[9] for row in rows})
+    for table, moves in (("edge_counts", "moves"), ("edge_totals", "counted")):
+        rows = client.rows(
+            f"SELECT day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog, sum({moves}) AS total "
+            f"FROM {table} FINAL GROUP BY ALL HAVING total != 0"
+        )
+        report.compare(table, model.counts(), {row[:9]: row[9] for row in rows})
     columns = "site_id, bot_id, day, room, seq, step, dialog, move, message, next_step, next_dialog"
     there, copied = (f"SELECT {columns} FROM {rest}" for rest in ("moves FINAL WHERE part = 9", "timeouts FINAL"))
     for title, sql in (("missing in", f"{there} EXCEPT {copied}"), ("only in", f"{copied} EXCEPT {there}")):

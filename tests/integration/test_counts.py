@@ -101,8 +101,8 @@ def test_what_is_read_again_is_not_counted_again(scene: Scene) -> None:
 def miscount(scene: Scene, by: int) -> None:
     """One of today's totals becomes another."""
     sql = (
-        "INSERT INTO edge_counts SELECT * REPLACE (moves + {by:Int64} AS moves) FROM edge_counts FINAL "
-        "WHERE day = {day:Date} AND move = 'start' ORDER BY bot_id, next_dialog LIMIT 1"
+        "INSERT INTO edge_counts SELECT * REPLACE (moves + {by:Int64} AS moves, upto + 1 AS upto) "
+        "FROM edge_counts FINAL WHERE day = {day:Date} AND move = 'start' ORDER BY bot_id, next_dialog LIMIT 1"
     )
     scene.client.run(sql, {"by": by, "day": today()})
 
@@ -146,10 +146,10 @@ def test_the_migration_counts_what_was_there_before(scene: Scene, settings: Sett
     """And a worker goes on from there: what it reads again is in it already, what is new is counted."""
     play(scene)
     before = agree(scene.client, scene.site)
-    for table in ("edge_counts", "timeouts"):
+    for table in ("edge_counts", "edge_totals", "timeouts"):
         scene.client.run(f"TRUNCATE TABLE {table}")
     assert live(scene.client, scene.site) == Counter()
-    for statement in _filling(settings):
+    for statement in _filling("0005_timeouts.sql", settings):
         scene.client.run(statement)
     assert agree(scene.client, scene.site) == before
     scene.committed[TOPIC_LIVE] = 3
@@ -159,8 +159,30 @@ def test_the_migration_counts_what_was_there_before(scene: Scene, settings: Sett
     assert agree(scene.client, scene.site).total() == before.total() + 1
 
 
-def _filling(settings: Settings) -> list[str]:
-    text = (MIGRATIONS / "0005_timeouts.sql").read_text(encoding="utf-8")
+def test_totals_of_what_was_counted_before_are_taken_in(scene: Scene, settings: Settings) -> None:
+    play(scene)
+    before = agree(scene.client, scene.site)
+    scene.client.run("TRUNCATE TABLE edge_totals")
+    assert live(scene.client, scene.site).total() < before.total()
+    for statement in _filling("0007_edge_totals.sql", settings) * 2:  # a killed migration is run again
+        scene.client.run(statement)
+    assert agree(scene.client, scene.site) == before
+
+
+def test_clickhouse_dies_between_the_counts_and_their_totals(scene: Scene) -> None:
+    """What is read again is counted already; its totals are not there."""
+    scene.client.run("DETACH TABLE totals_of_edge_counts")
+    try:
+        play(scene)
+    finally:
+        scene.client.run("ATTACH TABLE totals_of_edge_counts")
+    scene.committed[TOPIC_LIVE] = 0
+    scene.start_anew()
+    agree(scene.client, scene.site)
+
+
+def _filling(migration: str, settings: Settings) -> list[str]:
+    text = (MIGRATIONS / migration).read_text(encoding="utf-8")
     for name, given in variables(settings).items():
         text = text.replace(f"${{{name}}}", given)
     return re.findall(r"^INSERT INTO [^;]+", text, re.MULTILINE)

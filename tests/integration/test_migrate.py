@@ -137,7 +137,7 @@ def test_a_changed_time_to_live_is_laid_on_the_tables(fresh: Settings) -> None:
         return {name: days for name, days in rows if days}
 
     migrate(fresh)
-    of_events = ("turns", "moves", "rooms", "edge_counts", "timeouts", "progress")
+    of_events = ("turns", "moves", "rooms", "edge_counts", "edge_totals", "timeouts", "progress")
     assert laid() == dict.fromkeys(of_events, "90") | {"dead_letters": "7"}
     changed = other(fresh, keep_events=timedelta(days=30), keep_dead_letters=timedelta(hours=36))
     migrate(changed)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from statistics import median_high
@@ -165,7 +166,11 @@ def test_table_of_a_day_is_its_nodes_beside_edges_and_open_visits(past: Client, 
 def test_today_is_the_day_of_now(client: Client) -> None:
     now = now_ms()
     made = made_rooms(random.Random(3), SEOUL.day(now) - timedelta(days=1), 2, 150, now)
-    insert_moves(client, made, random.Random(3))
+    todays = [  # right after midnight there may be none of the others
+        replace(room, room_id=f"today's {room.room_id}", number=1000 + room.number)
+        for room in made_rooms(random.Random(4), SEOUL.day(now), 1, 50, now).rooms
+    ]
+    insert_moves(client, Made([*made.rooms, *todays]), random.Random(3))
     views: list[tuple[Callable[..., Table], Callable[..., Table]]] = [
         (read.today_table, read.day_table),
         (read.today_nodes, read.day_nodes),
