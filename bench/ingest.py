@@ -12,7 +12,7 @@ import threading
 import time
 
 from bench.events import stamped, stream
-from bench.parts import committed, cpu_s, memory_mb, process, rate, stack
+from bench.parts import committed, consuming, cpu_s, memory_mb, process, rate, stack
 from broker.produce import Producer
 from journey.events import TOPIC_LIVE
 from settings import Settings
@@ -26,7 +26,7 @@ async def fill(settings: Settings, count: int) -> None:
 
 
 def measure_worker(settings: Settings, events: int) -> float:
-    with process(settings, "worker", [sys.executable, "-m", "cli.main", "worker"]) as worker:
+    with consuming(settings) as worker:
         memory: list[float] = []
         done = threading.Event()
 

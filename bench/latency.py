@@ -10,12 +10,11 @@ milliseconds too late, never too early once all are in. The reading itself is pa
 import argparse
 import asyncio
 import bisect
-import sys
 import threading
 import time
 
 from bench.events import stamped, stream
-from bench.parts import process, stack
+from bench.parts import consuming, stack
 from broker.produce import Producer
 from journey.events import TOPIC_LIVE
 from settings import Settings
@@ -66,7 +65,7 @@ def main() -> None:
     sent: list[float] = []
     seen: list[tuple[float, int]] = []
     done = threading.Event()
-    with stack() as settings, process(settings, "worker", [sys.executable, "-m", "cli.main", "worker"]):
+    with stack() as settings, consuming(settings):
         time.sleep(6)  # the group forms
         watcher = threading.Thread(target=watch, args=(settings, seen, done))
         watcher.start()

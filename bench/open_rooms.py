@@ -12,12 +12,11 @@ import asyncio
 import http.client
 import random
 import re
-import sys
 import time
 from collections.abc import Iterator
 
 from bench.events import OPEN, room_events, stamped
-from bench.parts import committed, memory_mb, process, stack
+from bench.parts import committed, consuming, memory_mb, stack
 from broker.produce import Producer
 from journey.events import TOPIC_LIVE, RoomKey
 from settings import Settings
@@ -26,7 +25,6 @@ from sql.readback import Readback
 from stack.ports import split
 from stack.process import Process
 
-WORKER = [sys.executable, "-m", "cli.main", "worker"]
 SECOND = 1000
 
 
@@ -89,7 +87,7 @@ def consume(settings: Settings, worker: Process, until: int) -> tuple[float, flo
 def measure(settings: Settings, rooms: int, turns: int) -> None:
     rng = random.Random(2)
     sent = asyncio.run(send(settings, opened(rooms, turns)))
-    with process(settings, "worker", WORKER) as worker:
+    with consuming(settings) as worker:
         seconds, most = consume(settings, worker, sent)
         held = metric(settings, "turnpath_worker_rooms_in_memory")
         print(f"{rooms:,} open rooms of {turns} turns in {seconds:.1f} s: {most:.0f} MB at most, {held:,.0f} in memory")
@@ -104,7 +102,7 @@ def measure(settings: Settings, rooms: int, turns: int) -> None:
 def begin_again(settings: Settings, numbers: list[int], seq: int, sent: int) -> None:
     """Start the worker anew; then these rooms speak."""
     begun = time.monotonic()
-    with process(settings, "worker", WORKER) as worker:
+    with consuming(settings) as worker:
         while not metric(settings, "turnpath_worker_partitions"):
             time.sleep(0.05)
         print(f"started again: partitions after {time.monotonic() - begun:.1f} s")

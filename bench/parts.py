@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +14,7 @@ from journey.events import TOPIC_LIVE
 from settings import Settings, load
 from sql.migrate import migrate
 from stack.jars import fetch
-from stack.parts import Part, clickhouse_part, kafka_part
+from stack.parts import GIVES_WAY, Part, clickhouse_part, kafka_part, turnpath
 from stack.ports import free_port
 from stack.process import Process
 
@@ -46,6 +46,11 @@ def process(settings: Settings, name: str, command: list[str], nice: int = 0) ->
         yield started
     finally:
         started.stop(10)
+
+
+def consuming(settings: Settings) -> AbstractContextManager[Process]:
+    """A worker, as `turnpath up` starts it."""
+    return process(settings, "worker", turnpath("worker"), GIVES_WAY)
 
 
 def committed(settings: Settings, group: str) -> int:

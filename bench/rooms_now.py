@@ -10,13 +10,12 @@ room; the asking, again and again with 20 ms between, is part of it.
 import argparse
 import asyncio
 import random
-import sys
 import threading
 import time
 
 from bench.arriving import arriving
 from bench.events import stamped
-from bench.parts import committed, process, stack
+from bench.parts import committed, consuming, stack
 from broker.produce import Producer
 from journey.events import TOPIC_LIVE
 from settings import Settings
@@ -24,7 +23,6 @@ from sql import read
 from sql.client import Client
 
 SITE = "probe"
-WORKER = [sys.executable, "-m", "cli.main", "worker"]
 
 
 def opening(number: int) -> dict[str, object]:
@@ -70,7 +68,7 @@ def measure(settings: Settings, rooms: int, rate: float, gap_s: float) -> None:
     asked: list[float] = []
     done = threading.Event()
     limit_s = rooms * gap_s * 2 + 120
-    with process(settings, "worker", WORKER) as worker, arriving(settings, rate, limit_s):
+    with consuming(settings) as worker, arriving(settings, rate, limit_s):
         until = time.monotonic() + 60
         while committed(settings, "turnpath") < 3 * rate:
             assert time.monotonic() < until, f"the worker does not come along: {worker.last_words()}"

@@ -14,7 +14,6 @@ waits for the machine; then the tables of one bot without a pause. At the end wh
 import argparse
 import asyncio
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 from bench.arriving import arriving
 from bench.day import make_day
-from bench.parts import committed, cpu_s, process, running, settings_in
+from bench.parts import committed, consuming, cpu_s, running, settings_in
 from broker.produce import Producer
 from broker.topics import make_topics
 from journey.calendar import Calendar
@@ -33,10 +32,9 @@ from settings import Settings
 from sql.client import Client
 from sql.migrate import migrate
 from stack.jars import fetch
-from stack.parts import GIVES_WAY, clickhouse_part, kafka_part
+from stack.parts import clickhouse_part, kafka_part
 
 SITE, BOT = "bench", "bot-0"
-WORKER = [sys.executable, "-m", "cli.main", "worker"]
 
 _FROM = """FROM moves FINAL
     WHERE site_id = {site:String} AND bot_id = {bot:String} AND day = toDate(now(), {zone:String})"""
@@ -141,8 +139,7 @@ def _ratios(found: Iterable[tuple[float, float]], bare: Iterable[tuple[float, fl
 
 
 def while_arriving(settings: Settings, client: Client, pid: int, rate: float, seconds: float) -> None:
-    consuming = process(settings, "worker", WORKER, GIVES_WAY)
-    with consuming as worker, arriving(settings, rate, 2 * seconds + 120) as sender:
+    with consuming(settings) as worker, arriving(settings, rate, 2 * seconds + 120) as sender:
         until = time.monotonic() + 120
         while committed(settings, "turnpath") < 20 * rate / 10:
             assert worker.code is None, worker.last_words()
