@@ -52,6 +52,7 @@ _WHATEVER = f"{_DELIVERY}test_the_tables_are_the_logs_whatever_happens"
 _SILENCE = f"{_DELIVERY}test_in_silence_gaps_are_given_up_and_idle_rooms_close"
 _WRITER = "tests/unit/test_writer_generations.py::"
 _COUNTED = "tests/unit/test_counts.py::"
+_SEAL = "tests/integration/seal/"
 _TRANSPORT = "tests/unit/test_transport.py::"
 
 _ROOMS, _BATCH, _CHANGES, _AGENTS = "stream/rooms.py", "stream/batch.py", "stream/changes.py", "stream/agents.py"
@@ -221,6 +222,19 @@ GUARDS = (
           "tests/unit/test_writer.py::test_a_commit_that_is_not_answered_is_the_brokers_silence"),
     Guard("10", "who hands over waits while too much is queued", _AGENTS, "while self._queued >= ENOUGH or",
           "while False and", "tests/unit/test_writer.py::test_who_hands_over_waits_while_too_much_is_queued"),
+    # -- what is no event; the seal ------------------------------------------------------------------------------------
+    Guard("input", "what is too large is a dead letter", "journey/decode.py", "if len(value) > MAX_BYTES:", "if False:",
+          "tests/faults/test_fuzz.py::test_the_dead_letters_are_exactly_the_broken_ones"),
+    Guard("seal", "it waits until all is consumed", "seal/gate.py", "while missing := await behind(kafka, need):",
+          "while missing := dict[tuple[str, int], tuple[int, int]]():",
+          f"{_SEAL}test_gate.py::test_past_the_limit_nothing_is_published_and_the_scheduler_tries_again"),
+    Guard("seal", "a ClickHouse that was started again meanwhile ends it", "seal/stage.py",
+          "        reconnect=reconnect,", "        reconnect=True,",
+          f"{_SEAL}test_crashes.py::test_clickhouse_started_again_between_two_statements"),
+    Guard("seal", "a day is published by one statement", "seal/publish.py",
+          "ALTER TABLE daily REPLACE PARTITION '{day.day.isoformat()}' FROM {stage.daily}",
+          "INSERT INTO daily SELECT * FROM {stage.daily}",
+          f"{_SEAL}test_published_whole.py::test_no_answer_is_of_two_revisions"),
 )  # fmt: skip
 
 
