@@ -110,6 +110,10 @@ class BatchConsumer(driver.Consumer):
             await self._thread.seek_to_beginning(*fresh)
         return offsets
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust's look for a stream that stands still ends the worker where a partition, right after a
+        rebalance, has no position yet. What stands still is said by stream.outages."""
+
     def committed_offset(self, tp: TP) -> int | None:
         """The next offset to be read by what is committed; None where nothing is."""
         offset: int | None = self._committed_offset[tp]

@@ -168,6 +168,20 @@ async def test_a_partition_that_went_to_another_worker_is_not_committed(consumer
     assert consumer.committed_offset(A) is None
 
 
+async def test_a_partition_without_a_position_yet_does_not_end_the_worker(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen in a soak: Faust's look for livelocks came between a rebalance and the first position."""
+
+    class NoPosition:
+        def verify_event_path(self, now: float, tp: TP) -> None:
+            raise AssertionError  # as aiokafka's `position`
+
+    consumer._thread = NoPosition()
+    monkeypatch.setattr(consumer, "assignment", lambda: {A})
+    await consumer.verify_all_partitions_active()
+
+
 def test_how_long_the_broker_has_been_silent(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     polled = {A: 99_000}
 

@@ -35,7 +35,7 @@ from tests.unit.histories import DAY
 
 DAYS = 30
 ROOMS_A_DAY = int(os.environ.get("TURNPATH_TEST_ROOMS_A_DAY", "8"))
-#: How likely the worker is found dead when the scheduler starts.
+#: How likely the worker ends while the scheduler is down; one of three times by SIGKILL.
 DEAD = float(os.environ.get("TURNPATH_TEST_DEAD", "0.2"))
 MINUTE = 60_000
 
@@ -76,10 +76,12 @@ class World:
         if self._worker is None:
             self._worker = worker_part(self.settings, 1).start(self.settings.data)
 
-    def kill_worker(self) -> None:
+    def end_worker(self, *, killed: bool) -> None:
+        """Killed, its partitions stand still until its session has run out; told to stop, it leaves the group."""
         if self._worker is not None:
-            self._worker.kill()
-            self._worker.stop(5)
+            if killed:
+                self._worker.kill()
+            self._worker.stop(9)
             self._worker = None
 
 
@@ -108,12 +110,12 @@ def world(fresh_settings: Settings) -> Iterator[World]:
     made = World(settings, first, list(events))
     yield made
     with suppress(OSError):
-        made.kill_worker()
+        made.end_worker(killed=True)
 
 
 def test_each_day_is_sealed_once_in_order_and_none_is_missed(world: World) -> None:
-    rng = random.Random(os.environ.get("TURNPATH_TEST_SEED", "b"))  # in which the worker dies three times
-    first, seals, starts = world.day, list[Seal](), 0
+    rng = random.Random(os.environ.get("TURNPATH_TEST_SEED", "b"))  # in which the worker ends three times
+    first, seals, starts, ends = world.day, list[Seal](), 0, 0
     while len(seals) < DAYS:
         until = world.time + rng.randrange(DAY, 3 * DAY)
         Scheduler(world.settings, world, EveryDay(world.settings, world.now, seals)).run(
@@ -122,7 +124,8 @@ def test_each_day_is_sealed_once_in_order_and_none_is_missed(world: World) -> No
         starts += 1
         world.pass_time(rng.choice((0, 3 * DAY, 6 * DAY)))  # down for days
         if rng.random() < DEAD:
-            world.kill_worker()
+            world.end_worker(killed=not ends % 3)
+            ends += 1
     assert starts > 2
     assert [seal.day for seal in seals] == [first + timedelta(days=n) for n in range(len(seals))]
     assert {(seal.revision, seal.is_new) for seal in seals} == {(1, True)}
