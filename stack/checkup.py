@@ -189,7 +189,7 @@ def _counts(settings: Settings) -> Finding:
     if wrong:
         seen = f"{len(wrong)} edges differ from moves, first {' '.join(map(str, wrong[0]))}"
         return Finding("counts", "warning", seen, "the view live_counts is wrong: please report it")
-    return Finding("counts", "ok", "edge_counts and moves agree, today and yesterday")
+    return Finding("counts", "ok", "the incremental counts and moves agree, today and yesterday")
 
 
 def _seals(url: str) -> Finding:

@@ -3,11 +3,11 @@
 A program of its own, because code between fork and exec must not run in a process that has threads.
 """
 
-import contextlib
 import ctypes
 import os
 import signal
 import sys
+import time
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,8 +33,15 @@ def give_way(nice: int) -> None:
     """
     os.nice(nice)
     if nice and sys.platform == "linux":
-        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:
-            autogroup.write(str(nice))
+        for _ in range(10):
+            try:
+                with open("/proc/self/autogroup", "w") as autogroup:
+                    autogroup.write(str(nice))
+                break
+            except BlockingIOError:  # Linux takes one such wish in 100 ms
+                time.sleep(0.11)
+            except OSError:  # it has none, or may not be asked
+                break
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ SELECT
 FROM edge_counts
 GROUP BY site_id, day, edge, bot_id, step, dialog, move, message, next_step, next_dialog;
 
+-- Today's, and what may still be asked for: an insert may not have more than 100 days.
 INSERT INTO edge_totals
     (site_id, day, edge, bot_id, step, dialog, move, message, next_step, next_dialog, totals, imported,
      written_on)
@@ -55,4 +56,5 @@ SELECT
     maxForEachStateIf(at_partition, topic != 'chatbot.turns'),
     max(edge_counts.written_on)
 FROM edge_counts FINAL
+WHERE day >= toDate(now(), '${TIMEZONE}') - 2
 GROUP BY site_id, day, edge, bot_id, step, dialog, move, message, next_step, next_dialog;

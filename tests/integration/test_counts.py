@@ -4,7 +4,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from settings import Settings
 from sql.client import Client
 from sql.counts import differences
 from sql.migrate import MIGRATIONS, variables
+from sql.sink import Sink
 from stack.checkup import checkup
 from tests.counted import value
 from tests.integration.scene import Scene
@@ -162,6 +163,10 @@ def test_the_migration_counts_what_was_there_before(scene: Scene, settings: Sett
 def test_totals_of_what_was_counted_before_are_taken_in(scene: Scene, settings: Settings) -> None:
     play(scene)
     before = agree(scene.client, scene.site)
+    long_ago = [today() - timedelta(days=n) for n in range(100, 250)]
+    Sink(scene.client).edge_counts(
+        [(TOPIC_LIVE, 0, day, scene.site, "b", 1, "A", "start", "", 1, "B", 1, 1) for day in long_ago]
+    )
     scene.client.run("TRUNCATE TABLE edge_totals")
     assert live(scene.client, scene.site).total() < before.total()
     for statement in _filling("0007_edge_totals.sql", settings) * 2:  # a killed migration is run again
