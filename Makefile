@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clients soak test-office lint bench docs lock clean
+.PHONY: help setup demo test test-long test-clients soak test-office lint bench docs lock clean
 
 help:  ## Say what there is
 	@echo "Turnpath: where customers go in a chatbot's scenario, live and sealed."
@@ -15,6 +15,9 @@ demo: setup  ## Start everything with a week of made-up rooms and live traffic; 
 
 test: setup  ## Run the tests on both cores; ARGS="-k seal" for some of them
 	.venv/bin/pytest -n 2 --dist worksteal $(ARGS)
+
+test-long: setup  ## Run the tests that `make test` leaves out, since they take long
+	.venv/bin/pytest -n 2 --dist worksteal -m long $(ARGS)
 
 test-office:  ## Open workbooks with LibreOffice (installed first if missing), compare and print them
 	@scripts/setup.sh office

@@ -92,6 +92,7 @@ def own_clickhouse(consumed: Settings, tmp_path: Path) -> Iterator[tuple[Setting
     processes[-1].stop(5)
 
 
+@pytest.mark.long
 def test_clickhouse_started_again_between_two_statements(own_clickhouse: tuple[Settings, list[Process]]) -> None:
     """Gone and back before the seal asks again, at each phase: it has lost what lay in memory, and fails."""
     settings, processes = own_clickhouse
@@ -119,6 +120,7 @@ def test_clickhouse_started_again_between_two_statements(own_clickhouse: tuple[S
         assert sealer(settings).seal(day).checksum == want
 
 
+@pytest.mark.long
 def test_clickhouse_killed_in_the_middle_and_started_again(own_clickhouse: tuple[Settings, list[Process]]) -> None:
     """At each phase, a moment later or earlier: the seal fails, nothing is published, and the next one is the same."""
     settings, processes = own_clickhouse

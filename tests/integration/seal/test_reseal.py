@@ -100,6 +100,7 @@ seal.reseal.Resealer(load(), lambda: int(sys.argv[2]), said).reseal(date.fromiso
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scene", ["12"], indirect=True)
 def test_killed_between_two_days_it_ends_well_when_it_runs_again(scene: Scene) -> None:
     """The first day's rooms draw in the second, whose draw in the third: it is killed before each publication."""
@@ -126,6 +127,7 @@ def test_killed_between_two_days_it_ends_well_when_it_runs_again(scene: Scene) -
     assert max(map(len, in_days(client).values())) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scene", ["49"], indirect=True)
 def test_what_cannot_be_resealed_says_why(scene: Scene) -> None:
     client, (_, second, _) = scene.client, scene.days

@@ -108,6 +108,7 @@ Sealer(load(), lambda: int(sys.argv[2]), said).seal(date.fromisoformat(sys.argv[
 """
 
 
+@pytest.mark.long
 def test_killed_anywhere_it_publishes_the_same_when_it_runs_again(quiet: Settings, redis_url: str) -> None:
     log, _ = play(quiet, "killed")
     day = log.days[1]
@@ -138,6 +139,7 @@ def test_the_stage_of_a_killed_seal_is_dropped_by_a_later_one(quiet: Settings, m
         assert not left_behind(client)
 
 
+@pytest.mark.long
 def test_two_at_once_without_the_lock_publish_one_revision(consumed: Settings) -> None:
     log, _ = play(consumed, "two")
     without_redis = consumed.model_copy(update={"redis": "redis://127.0.0.1:1/0"})

@@ -130,36 +130,47 @@ class Consumer:
 
     def consume(self, cut_off: int) -> None:
         """Go on until all that was received by the cut-off (of imports: all) may be committed, or further."""
-        for place, records in self.log.records.items():
-            needed = len(records)
-            if place[0] == TOPIC_LIVE:
-                needed = sum(record.timestamp <= cut_off for record in records)
-            committed = self._poll(place, needed)
-            while committed < needed or self.rng.random() < 0.3:
-                committed = self._poll(place, self.position[place] + self.rng.randint(1, 20))
+        needed = {
+            place: sum(record.timestamp <= cut_off or place[0] != TOPIC_LIVE for record in records)
+            for place, records in self.log.records.items()
+        }
+        until = needed
+        while until:
+            committed = self._run(until)
+            until = {
+                place: self.position[place] + self.rng.randint(1, 20)
+                for place in needed
+                if committed.get(place, needed[place]) < needed[place] or self.rng.random() < 0.08
+            }
 
     def fall_silent(self) -> None:
         """Time passes in every partition until the workers have closed all rooms."""
         at = max(record.timestamp for records in self.log.records.values() for record in records) + 10 * DAY
         for place, records in self.log.records.items():
             records.append(Record(len(records), at, Tick(), None, b'{"type":"tick"}'))
-            self._poll(place, len(records))
+        self._run({place: len(records) for place, records in self.log.records.items()})
         ends = {place: len(records) for place, records in self.log.records.items()}
         self.batches.write(self.batches.prepare([], Quiet(at, ends, look=True)))
 
-    def _poll(self, place: Place, until: int) -> int:
-        """Consume up to that offset; past the log's end it is a tick."""
+    def _run(self, until: dict[Place, int]) -> dict[Place, int]:
+        """Consume up to these offsets in one batch; what may be committed of the places that had something."""
+        polls = [self._polled(place, offset) for place, offset in until.items()]
+        return self.batches.run([poll for poll in polls if poll.records])
+
+    def _poll(self, place: Place, until: int) -> None:
+        self._run({place: until})
+
+    def _polled(self, place: Place, until: int) -> Poll:
+        """The records up to that offset; past the log's end there is a tick."""
         records = self.log.records[place]
         if until > len(records):
             at = max(self.time[place], records[-1].timestamp) + self.rng.choice((31_000, HOUR))
             records.append(Record(len(records), at, Tick(), None, b'{"type":"tick"}'))
             until = len(records)
         some = records[self.position[place] : until]
-        if not some:
-            return self.position[place]
-        self.position[place] = until
-        self.time[place] = max(self.time[place], *(record.timestamp for record in some))
-        return self.batches.run([Poll(*place, some, len(records))])[place]
+        self.position[place] = max(until, self.position[place])
+        self.time[place] = max(self.time[place], *(record.timestamp for record in some), 0)
+        return Poll(*place, some, len(records))
 
 
 @dataclass
