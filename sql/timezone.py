@@ -11,7 +11,7 @@ def check_timezone(client: Client, timezone: str) -> None:
     """
     known = client.rows(
         "SELECT extract(default_expression, '\\'([^\\']+)\\'\\\\)$') FROM system.columns "
-        "WHERE database = currentDatabase() AND table IN ('turns', 'moves', 'rooms') "  # of all others it costs ten times
+        "WHERE database = currentDatabase() AND table IN ('turns', 'moves', 'rooms') "  # of all, ten times the cost
         "AND name = 'day' AND default_kind = 'DEFAULT'"
     )
     for (zone,) in known:

@@ -18,6 +18,7 @@ from tests.integration.seal.scene import CUSTOMERS, FAR, same, sealer
 from tests.integration.seal.truth import SEAL_AT, published, received, rooms_of
 from tests.unit.histories import BOTS
 
+
 @pytest.fixture
 def settings(redis_url: str, databases: Databases) -> Iterator[Settings]:
     """All parts but the broker; times to live longer than these days are old."""

@@ -146,7 +146,7 @@ class Consumer:
     def fall_silent(self) -> None:
         """Time passes in every partition until the workers have closed all rooms."""
         at = max(record.timestamp for records in self.log.records.values() for record in records) + 10 * DAY
-        for place, records in self.log.records.items():
+        for records in self.log.records.values():
             records.append(Record(len(records), at, Tick(), None, b'{"type":"tick"}'))
         self._run({place: len(records) for place, records in self.log.records.items()})
         ends = {place: len(records) for place, records in self.log.records.items()}
