@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 #: What a copy needs not have.
-_LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "data", "deploy", "docs")
+_LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "data", "deploy")
 
 #: A guard that is out may be missed by a test that waits for ever.
 _LIMIT_S = 300
@@ -253,7 +253,8 @@ def copied(folder: Path) -> Path:
 
 def fails(copy: Path, *tests: str) -> str:
     """The last words of pytest where a test fails, or does not end; empty where all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", "--tb=line", *tests]
+    options = ["-x", "-n", "0", "-m", "", "-p", "no:cacheprovider", "--tb=line"]  # the long ones, too
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=_LIMIT_S)
     except subprocess.TimeoutExpired:
