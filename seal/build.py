@@ -29,6 +29,14 @@ def _hashed(each: str, columns: str) -> str:
 _MATCH, _OTHER = _hashed("cityHash64", f"{_BOT}, {_EDGE}"), _hashed("sipHash64", f"{_BOT}, {_EDGE}")
 
 _LOOK = "channel, scenario_version"
+
+
+def _mixed(room: str, bot: str) -> str:
+    """SQL for a room's hash and a bot's number in one of 128 bits, as unlikely to be twice as the hash alone; mixed
+    once more it is the hash again."""
+    return f"bitXor({room}, bitShiftLeft(toUInt128({bot}), 64))"
+
+
 _COLUMNS = f"{_BOT}, room, seq, part, {_EDGE}, {_LOOK}"
 
 
@@ -45,10 +53,8 @@ def leave_bots_out(client: Client, stage: Stage, day: Day) -> list[str]:
         "WHERE NOT last_in_use",
         day.parameters(),
     )
-    rows = client.rows(
-        f"SELECT DISTINCT {_BOT} FROM ({moves_of_the_day(stage, _BOT, 'IN')}) ORDER BY {_BOT} {_SETTINGS}",
-        day.parameters(),
-    )
+    theirs = moves_of_the_day(stage, _BOT, f"({_BOT}) IN (SELECT {_BOT} FROM {stage.bots})")
+    rows = client.rows(f"SELECT DISTINCT {_BOT} FROM ({theirs}) ORDER BY {_BOT} {_SETTINGS}", day.parameters())
     return [f"{site}:{bot}" for site, bot in rows]
 
 
@@ -57,7 +63,7 @@ def build(client: Client, stage: Stage, day: Day, revision: int) -> None:
     """Fill the stage with the day's edge, node and room rows."""
     parameters = {**day.parameters(), "revision": revision}
     client.run(f"INSERT INTO {stage.edges} ({_STAGE_EDGE}) {_edges(stage)} {_SETTINGS}", parameters)
-    client.run(f"INSERT INTO {stage.daily} ({_DAILY_ROOM}) {_rooms(stage)} {_SETTINGS}", parameters)
+    client.run(f"INSERT INTO {stage.daily} ({_DAILY_ROOM}) {_rooms(stage)} {_SETTINGS}, {_BLOCKS}", parameters)
     client.run(f"INSERT INTO {stage.daily} ({_DAILY_EDGE}) {_edges_with_rooms(stage)}", parameters)
     client.run(f"INSERT INTO {stage.daily} ({_DAILY_NODE}) {_nodes_with_rooms(stage)}", parameters)
 
@@ -65,20 +71,21 @@ def build(client: Client, stage: Stage, day: Day, revision: int) -> None:
 # one day of `moves` by itself: it is in the key
 _SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
 
+# in smaller parts than by default, so that one is written while the next comes
+_BLOCKS = "min_insert_block_size_rows = 262144"
 
-def moves_of_the_day(stage: Stage, columns: str, bots: str = "NOT IN", final: str = "FINAL") -> str:
-    """The rows of the day's rooms: those that stand in `moves`, and those of rooms folded anew.
 
-    Without FINAL also rows that were replaced or taken back, in a tenth of the time.
+def moves_of_the_day(stage: Stage, columns: str, bots: str = "1") -> str:
+    """The rows of the day's rooms, of all bots or those of the condition `bots`: those that stand in `moves`, and those
+    of rooms folded anew.
 
     PREWHERE is before FINAL's merge, which is most of the work: right for columns of the key, and for them alone.
     """
-    of_bots = f"({_BOT}) {bots} (SELECT {_BOT} FROM {stage.bots})"
     return (
-        f"SELECT {columns} FROM moves {final} PREWHERE {of_bots} AND room IN {stage.standing} WHERE day = {{day:Date}} "
-        f"UNION ALL SELECT {columns} FROM moves {final} PREWHERE {of_bots} AND room IN {stage.early} "
+        f"SELECT {columns} FROM moves FINAL PREWHERE {bots} AND room IN {stage.standing} WHERE day = {{day:Date}} "
+        f"UNION ALL SELECT {columns} FROM moves FINAL PREWHERE {bots} AND room IN {stage.early} "
         "WHERE day >= {first_moves_day:Date} AND day < {day:Date} "
-        f"UNION ALL SELECT {columns} FROM {stage.moves} WHERE {of_bots}"
+        f"UNION ALL SELECT {columns} FROM {stage.moves} WHERE {bots}"
     )
 
 
@@ -94,7 +101,9 @@ def _edges(stage: Stage) -> str:
         f"SELECT {_BOT}, dense_rank() OVER (ORDER BY {_BOT}), {number}, if(next_step > 0, {node}, 0), {_EDGE}, count, "
         f"{_KEY}, match FROM ("
         f"SELECT {named}, match, count() AS count FROM ("
-        f"SELECT {_BOT}, {_EDGE}, {_MATCH} AS match, {_OTHER} AS other FROM ({came})) GROUP BY match, other)"
+        f"SELECT {_BOT}, {_EDGE}, {_MATCH} AS match, {_OTHER} AS other FROM ({came})) GROUP BY match, other) "
+        # of few edges, not of millions of rows
+        f"WHERE ({_BOT}) NOT IN (SELECT {_BOT} FROM {stage.bots})"
     )
 
 
@@ -105,17 +114,18 @@ _DAILY_ROOM = (
 
 
 def _rooms(stage: Stage) -> str:
-    """A row for each room and bot; channel and version are those of the room's last row of that bot.
+    """A row for each room and bot; channel and version are those of the room's last row of that bot. Rows that have no
+    edge are of bots left out.
 
     digest: of its moves' keys and the rest of the row, by which `late_rooms` sees whether they are still the same."""
     order = "bitOr(bitShiftLeft(toUInt64(seq), 8), toUInt64(part))"
-    # by keys of fixed size: of texts, argMax and GROUP BY take longer, and more memory for each room
+    # by one key of fixed size: of two, or of texts, GROUP BY takes longer, and more memory for each room
     by_room = (
-        f"SELECT bot, room, groupArray(place) AS places, sumWithOverflow(key) AS digests, "
-        f"argMax(look, {order}) AS look FROM ("
+        f"SELECT {_mixed('came.room', 'edge.bot')} AS both, any(edge.bot) AS bot, {_mixed('both', 'bot')} AS room, "
+        f"groupArray(place) AS places, sumWithOverflow(key) AS digests, argMax(look, {order}) AS look FROM ("
         f"SELECT room, {_MATCH} AS match, seq, part, {_hashed('cityHash64', _LOOK)} AS look "
         f"FROM ({moves_of_the_day(stage, _COLUMNS)})) AS came "
-        f"INNER JOIN (SELECT match, bot, key, place FROM {stage.edges}) AS edge USING (match) GROUP BY bot, room"
+        f"INNER JOIN (SELECT match, bot, key, place FROM {stage.edges}) AS edge USING (match) GROUP BY both"
     )
     # a place has the number of its edge first: what is in the order of places is in that of edges
     edges = "arrayCompact(arrayMap(p -> toUInt32(bitShiftRight(p, 32)), arraySort(places)))"
@@ -130,12 +140,14 @@ def _rooms(stage: Stage) -> str:
 
 
 def _looks(stage: Stage) -> str:
-    """Channels and versions by their hash. Two of one hash would bring a room twice, which `check` finds."""
+    """Channels and versions by their hash, of all rooms of those days: to read less takes longer than to find more. Two
+    of one hash would bring a room twice, which `check` finds."""
     look, other = _hashed("cityHash64", _LOOK), _hashed("sipHash64", _LOOK)
     return (
         "SELECT look, any(channel) AS channel, any(scenario_version) AS scenario_version FROM ("
-        f"SELECT {_LOOK}, {look} AS look, {other} AS other FROM ({moves_of_the_day(stage, _LOOK, final='')})) "
-        "GROUP BY look, other"
+        f"SELECT {_LOOK}, {look} AS look, {other} AS other FROM ("
+        f"SELECT {_LOOK} FROM moves WHERE day >= {{first_moves_day:Date}} AND day <= {{day:Date}} "
+        f"UNION ALL SELECT {_LOOK} FROM {stage.moves})) GROUP BY look, other"
     )
 
 

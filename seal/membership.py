@@ -111,20 +111,20 @@ def _mark_gone_on(client: Client, stage: Stage, day: Day) -> None:
 def _mark_elsewhere(client: Client, stage: Stage, day: Day) -> None:
     """A room that another day's published seal has stays there until that day is resealed."""
     client.run(
-        f"INSERT INTO {stage.marks} (room, mark) SELECT DISTINCT room, '{ELSEWHERE}' {elsewhere(stage, stage.marks)}",
+        f"INSERT INTO {stage.marks} (room, mark) "
+        f"SELECT DISTINCT room, '{ELSEWHERE}' {_elsewhere(stage, f'room IN (SELECT room FROM {stage.marks})')}",
         day.parameters(),
     )
 
 
-def elsewhere(stage: Stage, rooms: str) -> str:
-    """SQL for what other days' published seals have of these rooms, those of the stage's `marks` or `rooms`.
+def elsewhere(stage: Stage) -> str:
+    """SQL for what other days' published seals have of the day's rooms, once these are settled."""
+    return _elsewhere(stage, f"(room IN {stage.standing} OR room IN (SELECT room FROM {stage.rooms} WHERE is_aside))")
 
-    No seal has a room before its first event; so of the years that are sealed few days are looked at.
-    """
-    return (
-        f"FROM daily WHERE kind = 'room' AND day <> {{day:Date}} AND day >= {first_day(stage)} "
-        f"AND room IN (SELECT room FROM {rooms})"
-    )
+
+def _elsewhere(stage: Stage, among: str) -> str:
+    """No seal has a room before its first event; so of the years that are sealed few days are looked at."""
+    return f"FROM daily WHERE kind = 'room' AND day <> {{day:Date}} AND day >= {first_day(stage)} AND {among}"
 
 
 def first_day(stage: Stage) -> str:
@@ -143,21 +143,33 @@ def settle(client: Client, stage: Stage) -> None:
         f"mark = '{FOLDED}' OR {stage.holds} AS is_aside FROM {stage.marks} "
         f"WHERE mark = '{FOLDED}' OR mark = '{STANDS}' AND room NOT IN ({_otherwise(stage)})"
     )
-    twice = client.rows(
-        f"SELECT DISTINCT room_id FROM {stage.rooms} "
-        f"WHERE room IN (SELECT room FROM {stage.rooms} GROUP BY room HAVING count() > 1) ORDER BY room_id LIMIT 3"
-    )
-    if twice:
-        names = ", ".join(name for (name,) in twice)
-        raise SealFailed(f"`rooms` has more than one row of a room ({names}): its versions do not replace each other")
     standing = f"SELECT room FROM {stage.rooms} WHERE NOT is_aside"
     client.run(f"INSERT INTO {stage.standing} {standing}")
     client.run(f"INSERT INTO {stage.early} {standing} AND is_early")
+    if twice := _twice(client, stage):
+        raise SealFailed(
+            f"`rooms` has more than one row of a room ({', '.join(twice)}): its versions do not replace each other"
+        )
+
+
+def _twice(client: Client, stage: Stage) -> list[str]:
+    """Ids of rooms that are in twice, a few. A set has each room once, so its size says at once whether there are any
+    of those that stand."""
+    rooms, aside, other = client.rows(
+        f"SELECT count(), countIf(is_aside), uniqExactIf(room, is_aside) FROM {stage.rooms}"
+    )[0]
+    if aside == other and rooms == other + stage.sizes(client)[0]:
+        return []
+    found = client.rows(
+        f"SELECT DISTINCT room_id FROM {stage.rooms} "
+        f"WHERE room IN (SELECT room FROM {stage.rooms} GROUP BY room HAVING count() > 1) ORDER BY room_id LIMIT 3"
+    )
+    return [name for (name,) in found]
 
 
 def taken(client: Client, stage: Stage, day: Day) -> int:
     """How many of the day's rooms have got into another day's published seal since they were marked."""
-    rows = client.rows(f"SELECT uniqExact(room) {elsewhere(stage, stage.rooms)}", day.parameters())
+    rows = client.rows(f"SELECT uniqExact(room) {elsewhere(stage)}", day.parameters())
     return int(rows[0][0])
 
 

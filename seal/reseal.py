@@ -123,9 +123,7 @@ class Resealer:
 
     def _drawn_in(self, client: Client, built: Built) -> Iterator[date]:
         """The published days that have rooms of this day now, and those where rooms that it had are now."""
-        came_from = client.rows(
-            f"SELECT DISTINCT day {elsewhere(built.stage, built.stage.rooms)}", built.day.parameters()
-        )
+        came_from = client.rows(f"SELECT DISTINCT day {elsewhere(built.stage)}", built.day.parameters())
         yield from (day for (day,) in came_from)
         gone = (
             "(site_id, room) IN (SELECT site_id, room FROM daily WHERE kind = 'room' AND day = {day:Date} "

@@ -73,6 +73,16 @@ class Stage:
         for name in (self.standing, self.early):
             client.run(f"CREATE TABLE {name} (room UInt128) ENGINE = Set SETTINGS persistent = 0")
 
+    def sizes(self, client: Client) -> tuple[int, int]:
+        """How many rooms are in the sets `standing` and `early`: none, where ClickHouse was started again."""
+        rows = client.rows(
+            "SELECT name, assumeNotNull(total_rows) FROM system.tables "
+            "WHERE database = currentDatabase() AND name IN {sets:Array(String)}",
+            {"sets": [self.standing, self.early]},
+        )
+        found = dict(rows)
+        return found[self.standing], found[self.early]
+
     def drop(self, client: Client) -> None:
         """Drop what there is of them."""
         for name in self._tables:
