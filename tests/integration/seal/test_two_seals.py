@@ -6,6 +6,8 @@ import threading
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from journey.errors import Busy
 from seal.publish import Seal
 from seal.run import Sealer
@@ -16,13 +18,14 @@ from tests.conftest import somewhere
 from tests.integration.seal.scene import CUSTOMERS, FAR, SEOUL, left_behind, made, play, rows_of, same, sealer
 from tests.integration.seal.truth import SEAL_AT, Consumer, count, published
 
-#: How often two seal at once; TURNPATH_TEST_TWICE for more.
+#: How often two seal at once by `make test-long`; TURNPATH_TEST_TWICE for more.
 TIMES = int(os.environ.get("TURNPATH_TEST_TWICE", "20"))
 
 NO_REDIS = {"redis": "redis://127.0.0.1:1/0"}
 
 
-def test_two_at_once(consumed: Settings) -> None:
+@pytest.mark.parametrize("times", [6, pytest.param(TIMES, marks=pytest.mark.long)])
+def test_two_at_once(consumed: Settings, times: int) -> None:
     """Half of the times under the lock, of which one may be turned away, half without a Redis."""
     log, _ = play(consumed, "twenty", rooms=20)
     day, rng = log.days[1], random.Random("twice")
@@ -30,7 +33,7 @@ def test_two_at_once(consumed: Settings) -> None:
     turned_away = 0
     with Client(consumed.clickhouse) as client:
         whole = rows_of(client)
-        for number in range(TIMES):
+        for number in range(times):
             client.run(f"ALTER TABLE daily DROP PARTITION '{day}'")
             some = consumed if number % 2 else consumed.model_copy(update=NO_REDIS)
             seals = at_once(some, day, rng.choice((0.0, 0.0, 0.02, 0.1)))
