@@ -235,6 +235,23 @@ GUARDS = (
           "ALTER TABLE daily REPLACE PARTITION '{day.day.isoformat()}' FROM {stage.daily}",
           "INSERT INTO daily SELECT * FROM {stage.daily}",
           f"{_SEAL}test_published_whole.py::test_no_answer_is_of_two_revisions"),
+    Guard("seal", "a bot out of use has no edges", "seal/build.py",
+          "WHERE ({_BOT}) NOT IN (SELECT {_BOT} FROM {stage.bots})", "",
+          f"{_SEAL}test_histories.py::test_each_seal_is_what_a_count_of_the_log_says"),
+    Guard("seal", "a room is one of each of its bots", "seal/build.py",
+          "bitShiftLeft(toUInt128({bot}), 64)", "bitShiftLeft(toUInt128({bot}), 64) * 0",
+          f"{_SEAL}test_histories.py::test_each_seal_is_what_a_count_of_the_log_says"),
+    Guard("seal", "a room that stands may be taken meanwhile", "seal/membership.py",
+          "(room IN {stage.standing} OR room IN (SELECT", "(room IN (SELECT",
+          f"{_SEAL}test_elsewhere.py::test_two_days_sealed_at_once_do_not_both_have_a_room"),
+    Guard("seal", "a room that was folded anew may, too", "seal/membership.py",
+          "OR room IN (SELECT room FROM {stage.rooms} WHERE is_aside))", ")",
+          f"{_SEAL}test_elsewhere.py::test_two_days_sealed_at_once_do_not_both_have_a_room"),
+    Guard("seal", "a room with two rows is not sealed", "seal/membership.py",
+          "if rooms == aside + stage.sizes(client)[0]:", "if rooms:",
+          f"{_SEAL}test_check.py::test_a_room_with_two_rows_is_noticed"),
+    Guard("seal", "rooms that were lost while it was built end it", "seal/check.py", "if there != wanted:", "if False:",
+          f"{_SEAL}test_check.py::test_rooms_lost_by_a_stage_are_noticed"),
 )  # fmt: skip
 
 
