@@ -32,8 +32,8 @@ _LOOK = "channel, scenario_version"
 
 
 def _mixed(room: str, bot: str) -> str:
-    """SQL for a room's hash and a bot's number in one of 128 bits, as unlikely to be twice as the hash alone; mixed
-    once more it is the hash again."""
+    """SQL for a room's hash and a bot's number in one of 128 bits, as unlikely to be twice as the hash alone, which
+    nobody would notice either; mixed once more it is the hash again."""
     return f"bitXor({room}, bitShiftLeft(toUInt128({bot}), 64))"
 
 
@@ -75,17 +75,17 @@ _SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
 _BLOCKS = "min_insert_block_size_rows = 262144"
 
 
-def moves_of_the_day(stage: Stage, columns: str, bots: str = "1") -> str:
-    """The rows of the day's rooms, of all bots or those of the condition `bots`: those that stand in `moves`, and those
+def moves_of_the_day(stage: Stage, columns: str, among: str = "1") -> str:
+    """The rows of the day's rooms, all or those of the condition `among`: those that stand in `moves`, and those
     of rooms folded anew.
 
     PREWHERE is before FINAL's merge, which is most of the work: right for columns of the key, and for them alone.
     """
     return (
-        f"SELECT {columns} FROM moves FINAL PREWHERE {bots} AND room IN {stage.standing} WHERE day = {{day:Date}} "
-        f"UNION ALL SELECT {columns} FROM moves FINAL PREWHERE {bots} AND room IN {stage.early} "
+        f"SELECT {columns} FROM moves FINAL PREWHERE {among} AND room IN {stage.standing} WHERE day = {{day:Date}} "
+        f"UNION ALL SELECT {columns} FROM moves FINAL PREWHERE {among} AND room IN {stage.early} "
         "WHERE day >= {first_moves_day:Date} AND day < {day:Date} "
-        f"UNION ALL SELECT {columns} FROM {stage.moves} WHERE {bots}"
+        f"UNION ALL SELECT {columns} FROM {stage.moves} WHERE {among}"
     )
 
 
@@ -114,8 +114,8 @@ _DAILY_ROOM = (
 
 
 def _rooms(stage: Stage) -> str:
-    """A row for each room and bot; channel and version are those of the room's last row of that bot. Rows that have no
-    edge are of bots left out.
+    """A row for each room and bot; channel and version are those of the room's last row of that bot. Rows of bots left
+    out have no edge; of others that have none, written since the edges were, `disturbed` or `check` tells.
 
     digest: of its moves' keys and the rest of the row, by which `late_rooms` sees whether they are still the same."""
     order = "bitOr(bitShiftLeft(toUInt64(seq), 8), toUInt64(part))"

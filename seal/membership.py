@@ -154,7 +154,7 @@ def settle(client: Client, stage: Stage) -> None:
 
 def _twice(client: Client, stage: Stage) -> list[str]:
     """Ids of rooms that are in twice, a few. A set has each room once, so its size says at once whether there are any
-    of those that stand."""
+    of those that stand; those aside are counted. None is both: what is folded anew does not stand."""
     rooms, aside = client.rows(f"SELECT count(), uniqExactIf(room, is_aside) FROM {stage.rooms}")[0]
     if rooms == aside + stage.sizes(client)[0]:
         return []

@@ -3,12 +3,16 @@
 import pytest
 
 from journey.errors import SealFailed
+from journey.events import TOPIC_LIVE
 from seal import build
 from seal.day import Day
+from seal.reseal import Resealer
 from seal.stage import Stage
 from settings import Settings
 from sql.client import Client
-from tests.integration.seal.scene import left_behind, play, sealer
+from tests.integration.seal.scene import FAR, left_behind, play, sealer
+
+_TWICE = "INSERT INTO rooms SELECT * REPLACE (day - 1 AS day) FROM rooms FINAL WHERE phase = 'closed'"
 
 
 def test_rows_lost_between_the_two_passes_are_noticed(consumed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,11 +49,18 @@ def test_rooms_lost_by_a_stage_are_noticed(consumed: Settings, lost: str, monkey
 
 def test_a_room_with_two_rows_is_noticed(consumed: Settings) -> None:
     """As a worker would leave it that takes no row away from under a former day of opening."""
-    _fails(
-        consumed,
-        r"more than one row of a room \(r[\w-]+",
-        "INSERT INTO rooms SELECT * REPLACE (day - 1 AS day) FROM rooms FINAL WHERE phase = 'closed'",
-    )
+    _fails(consumed, r"more than one row of a room \(r[\w-]+", _TWICE)
+
+
+def test_a_room_with_two_rows_is_not_resealed(consumed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reseal holds all rows aside, so that none are in a set."""
+    monkeypatch.setattr("seal.reseal.await_consumed", lambda *_: [(TOPIC_LIVE, 0, 0)])
+    log, _ = play(consumed, "check", rooms=20)
+    sealer(consumed).seal(log.days[1])
+    with Client(consumed.clickhouse) as client:
+        client.run(_TWICE)
+        with pytest.raises(SealFailed, match=r"more than one row of a room \(r[\w-]+"):
+            Resealer(consumed, lambda: FAR, lambda words: None).reseal(log.days[1], "twice")
 
 
 def _fails(settings: Settings, words: str, before: str = "SELECT 1") -> None:
