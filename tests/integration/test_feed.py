@@ -187,6 +187,8 @@ def check_interrupted(kafka: str) -> None:
         env={"TURNPATH_KAFKA": kafka, "PATH": "/usr/bin:/bin"},
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that starts the tests in the background has them, and so it, ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for _ in range(600):
             if len(asyncio.run(whole(kafka, TOPIC_LIVE))) > before:
