@@ -29,14 +29,6 @@ def _hashed(each: str, columns: str) -> str:
 _MATCH, _OTHER = _hashed("cityHash64", f"{_BOT}, {_EDGE}"), _hashed("sipHash64", f"{_BOT}, {_EDGE}")
 
 _LOOK = "channel, scenario_version"
-
-
-def _mixed(room: str, bot: str) -> str:
-    """SQL for a room's hash and a bot's number in one of 128 bits, as unlikely to be twice as the hash alone, which
-    nobody would notice either; mixed once more it is the hash again."""
-    return f"bitXor({room}, bitShiftLeft(toUInt128({bot}), 64))"
-
-
 _COLUMNS = f"{_BOT}, room, seq, part, {_EDGE}, {_LOOK}"
 
 
@@ -102,7 +94,7 @@ def _edges(stage: Stage) -> str:
         f"{_KEY}, match FROM ("
         f"SELECT {named}, match, count() AS count FROM ("
         f"SELECT {_BOT}, {_EDGE}, {_MATCH} AS match, {_OTHER} AS other FROM ({came})) GROUP BY match, other) "
-        # of few edges, not of millions of rows
+        # bots are left out of the few edges: to ask each row for its bot took a tenth longer
         f"WHERE ({_BOT}) NOT IN (SELECT {_BOT} FROM {stage.bots})"
     )
 
@@ -111,6 +103,12 @@ _DAILY_ROOM = (
     "day, revision, kind, site_id, bot_id, moves, room, room_id, customer, channel, scenario_version, ended_at, "
     "edges, nodes, digest"
 )
+
+
+def _mixed(room: str, bot: str) -> str:
+    """SQL for a room's hash and a bot's number in one of 128 bits, as unlikely to be twice as the hash alone, which
+    nobody would notice either; mixed once more it is the hash again."""
+    return f"bitXor({room}, bitShiftLeft(toUInt128({bot}), 64))"
 
 
 def _rooms(stage: Stage) -> str:

@@ -123,7 +123,8 @@ def elsewhere(stage: Stage) -> str:
 
 
 def _elsewhere(stage: Stage, among: str) -> str:
-    """No seal has a room before its first event; so of the years that are sealed few days are looked at."""
+    """As `elsewhere`, of rooms by the condition `among`. No seal has a room before its first event; so of the years
+    that are sealed few days are looked at."""
     return f"FROM daily WHERE kind = 'room' AND day <> {{day:Date}} AND day >= {first_day(stage)} AND {among}"
 
 

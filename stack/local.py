@@ -73,7 +73,9 @@ def folder(data: Path) -> Path:
     except PermissionError as error:
         raise BadSetting(f"TURNPATH_DATA is {data}, and it cannot be written: name a folder of yours") from error
     except OSError as error:
-        raise OutputFailed(f"{data} cannot be written ({error.strerror}): make room, or set TURNPATH_DATA") from error
+        raise OutputFailed(
+            f"{data} cannot be written ({error.strerror}): make room, or set TURNPATH_DATA to a folder that can be"
+        ) from error
     free = shutil.disk_usage(logs).free
     if free < _LEAST_FREE:
         raise OutputFailed(
