@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from journey.errors import NoData, NotSealed, SealFailed
+from seal.replace import replace_day
 from seal.stage import PREFIX
 from sql.client import Client, Params, Table
 
@@ -35,7 +36,7 @@ def keep(client: Client, day: date, revision: int) -> None:
                 f"revision {revision} of {day} is not what is published any more: somebody resealed the day just now. "
                 "Nothing was published; look at `turnpath seal --status` before you try again"
             )
-        client.run(f"ALTER TABLE daily_history REPLACE PARTITION '{day.isoformat()}' FROM {name}")
+        replace_day(client, "daily_history", day, name)
     finally:
         client.run(f"DROP TABLE IF EXISTS {name}")
 

@@ -6,6 +6,7 @@ from datetime import date
 from seal.day import Day
 from seal.gate import Reached
 from seal.metrics import step
+from seal.replace import replace_day
 from seal.stage import Stage
 from sql.client import Client
 
@@ -98,4 +99,4 @@ def publish(
             "reason": [seal.reason],
         },
     )
-    client.run(f"ALTER TABLE daily REPLACE PARTITION '{day.day.isoformat()}' FROM {stage.daily}")
+    replace_day(client, "daily", day.day, stage.daily)

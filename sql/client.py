@@ -72,6 +72,7 @@ _DISK = re.compile(r"No space left on device|Disk quota exceeded|Too many open f
 _WRONG_LOGIN = {192, 193, 194, 516}
 _NOT_MADE = {60, 81}
 _THROW_IF = 395
+_SAME_ID = 216
 _TOO_MANY = 252  # parts: wait for merges; partitions in one insert: no wait mends it
 #: Rows of one key in one block are the merges' and FINAL's to reduce, as those of two: half the time of an insert.
 #: Inserts leave the processor to those who ask (where ClickHouse may say so to Linux, and since it knows the setting).
@@ -92,6 +93,10 @@ class ServerError(Crash):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"ClickHouse error {code}: {text}")
         self.code = code
+
+
+class SameIdRuns(Retry):
+    """Another statement of the same query id is under way; so this one was not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +147,10 @@ class Client:
         settings = {**options.pop("settings", {}), **(limits or {}), "server_side_params": True}
         self._driver = clickhouse_driver.Client(host, settings=settings, **options)
 
-    def table(self, sql: str, params: Params | None = None) -> Table:
-        """The result of a query with names and types of its columns."""
+    def table(self, sql: str, params: Params | None = None, *, query_id: str | None = None) -> Table:
+        """The result of a query with names and types of its columns. SameIdRuns if one of this `query_id` runs."""
         with self._named_errors():
-            rows, columns = self._driver.execute(sql, _rendered(params), with_column_types=True)
+            rows, columns = self._driver.execute(sql, _rendered(params), with_column_types=True, query_id=query_id)
         return Table([name for name, _ in columns], [kind for _, kind in columns], rows)
 
     def rows(self, sql: str, params: Params | None = None) -> list[tuple[Any, ...]]:
@@ -163,9 +168,9 @@ class Client:
             if not whole:
                 self.close()
 
-    def run(self, sql: str, params: Params | None = None) -> None:
-        """A statement without a result, such as DDL."""
-        self.table(sql, params)
+    def run(self, sql: str, params: Params | None = None, *, query_id: str | None = None) -> None:
+        """A statement without a result, such as DDL; `query_id` as in `table`."""
+        self.table(sql, params, query_id=query_id)
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Insert columns of one length as one block, and wait until it stands.
@@ -233,6 +238,8 @@ def _named(address: str, code: int, message: str) -> TurnpathError:
             f"ClickHouse at {address} refuses the login: write user and password into "
             "TURNPATH_CLICKHOUSE, such as clickhouse://user:password@host:9000/turnpath"
         )
+    if code == _SAME_ID:
+        return SameIdRuns(f"ClickHouse at {address} says not now: {text[:300]}")
     if code in _NOT_NOW and not (code == _TOO_MANY and "partitions" in text):
         return Retry(f"ClickHouse at {address} says not now: {_NOT_NOW[code]} ({text[:300]})")
     if code in _ANYTHING and (disk := _DISK.search(text)):

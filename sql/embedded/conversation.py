@@ -38,6 +38,7 @@ class Conversation:
         self._bounds = Bounds()
         self._compressed = False
         self._stopped = False
+        self._user = ""
         self.mark = mark
 
     def hold(self) -> None:
@@ -47,8 +48,8 @@ class Conversation:
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 greeting = self._hear_hello()
-                user = self._endpoint.doorkeeper.enter(greeting.user, greeting.password, self._host)
-                with closing(self._endpoint.session(user, self.mark)) as session:
+                self._user = self._endpoint.doorkeeper.enter(greeting.user, greeting.password, self._host)
+                with closing(self._endpoint.session(self._user, self.mark)) as session:
                     self._answer_hello(greeting, session)
                     self._serve(session)
             except Malformed as error:
@@ -114,7 +115,8 @@ class Conversation:
     def _answer(self, query: Query, session: Session, has_tables: bool) -> None:
         word, insert = first_word(query.sql), insert_of_blocks(query.sql)
         sql = query.sql if word == "INSERT" else without_output(query.sql)
-        with session.admitted(sql) as seconds, self._source.within(seconds):
+        only_one = self._endpoint.running.only_one(self._user, query.query_id)
+        with only_one, session.admitted(sql) as seconds, self._source.within(seconds):
             if insert:
                 self._insert(insert, session)
             elif word in ("SET", "USE"):

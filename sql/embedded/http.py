@@ -62,7 +62,8 @@ class HttpConversation:
         request = Request(ask, self._exchange, self._endpoint.engine.timezone)
         self._stopped = False
         try:
-            with self._session(ask) as session:
+            user = self._user(ask)
+            with self._endpoint.running.only_one(user, ask.query_id), self._session(user, ask) as session:
                 self.mark = session.mark
                 with self._endpoint.watch.over(self):
                     request.answer(session)
@@ -79,9 +80,8 @@ class HttpConversation:
         self._exchange.write(text.encode())
         return self._exchange.end()
 
-    @contextmanager
-    def _session(self, ask: Ask) -> Iterator[Session]:
-        """The session for a request: that of the name it gives, or one of its own."""
+    def _user(self, ask: Ask) -> str:
+        """Who asks. Refused where the login is wrong."""
         user = self._endpoint.doorkeeper.enter(ask.user, ask.password, self._host)
         if user == DEFAULT and ask.from_a_page:
             raise Refused(
@@ -89,6 +89,11 @@ class HttpConversation:
                 "default: Authentication failed: without a password no page in a browser is let in: use `reader`. "
                 "(AUTHENTICATION_FAILED)",
             )
+        return user
+
+    @contextmanager
+    def _session(self, user: str, ask: Ask) -> Iterator[Session]:
+        """The session for a user's request: that of the name it gives, or one of its own."""
         name = ask.given.get("session_id", "")
         if not name:
             with closing(self._endpoint.session(user, self._own_mark)) as session:

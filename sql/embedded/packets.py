@@ -32,8 +32,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A client's query. `important`: names of settings that must be known; `compressed`: blocks go by LZ4."""
+    """A client's query. `query_id`: '' where it gave none; `important`: names of settings that must be known;
+    `compressed`: blocks go by LZ4."""
 
+    query_id: str
     sql: str
     compressed: bool
     settings: dict[str, str]
@@ -66,7 +68,7 @@ def hello(version: tuple[int, ...], timezone: str) -> bytes:
 
 def read_query(source: Source, revision: int, bounds: Bounds) -> Query:
     """The client's query. Refused (62) if its statement is longer than it may be."""
-    source.string(_SHORT)  # the query's id: chDB gives its own
+    query_id = source.string(_SHORT)
     _skip_client_info(source, revision)
     settings, important = _read_settings(source)
     if revision >= defines.DBMS_MIN_REVISION_WITH_INTERSERVER_SECRET:
@@ -78,7 +80,7 @@ def read_query(source: Source, revision: int, bounds: Bounds) -> Query:
     if revision >= defines.DBMS_MIN_PROTOCOL_VERSION_WITH_PARAMETERS:
         given, _ = _read_settings(source)
         params = {name: unquoted_value(value) for name, value in given.items()}
-    return Query(sql, compressed, settings, important, params)
+    return Query(query_id, sql, compressed, settings, important, params)
 
 
 def _skip_client_info(source: Source, revision: int) -> None:

@@ -35,11 +35,11 @@ class Counting(Client):
     asked: ClassVar[list[str]] = []
     pause_s: ClassVar[float] = 0.0
 
-    def table(self, sql: str, params: Params | None = None) -> Table:
+    def table(self, sql: str, params: Params | None = None, *, query_id: str | None = None) -> Table:
         if "day_table" in sql:
             self.asked.append(sql)
             time.sleep(self.pause_s)
-        return super().table(sql, params)
+        return super().table(sql, params, query_id=query_id)
 
 
 @pytest.fixture(autouse=True)

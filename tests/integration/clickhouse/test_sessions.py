@@ -205,3 +205,28 @@ def test_fifty_clients_at_once(connect: Connect) -> None:
 
     with ThreadPoolExecutor(50) as pool:
         assert list(pool.map(work, range(50))) == [[(300, 300, 1)]] * 50
+
+
+def test_one_query_of_an_id_runs_at_a_time(connect: Connect) -> None:
+    """What one day's publication waits for another by; a user's ids are no one else's."""
+    first, second, reader = connect(), connect(), connect(user="reader", password="reader", database="default")
+    running = first.execute_iter("SELECT number FROM system.numbers", query_id="of-mine")
+    assert next(running) == (0,)
+    assert refused(second, "SELECT 1", query_id="of-mine").code == 216
+    assert second.execute("SELECT 1", query_id="another") == [(1,)]
+    assert second.execute("SELECT 1") == [(1,)]
+    first.disconnect()
+    running.close()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and second_is_refused(second):
+        time.sleep(0.05)
+    assert second.execute("SELECT 2", query_id="of-mine") == [(2,)]
+    assert reader.execute("SELECT 3", query_id="of-mine") == [(3,)]
+
+
+def second_is_refused(client: Client) -> bool:
+    try:
+        client.execute("SELECT 1", query_id="of-mine")
+    except ServerException as error:
+        return bool(error.code == 216)
+    return False

@@ -42,10 +42,10 @@ class Mortal(Client):
             raise Died
         Mortal.left -= 1
 
-    def table(self, sql: str, params: Params | None = None) -> Table:
+    def table(self, sql: str, params: Params | None = None, *, query_id: str | None = None) -> Table:
         if Mortal.left == 0 or not sql.startswith(("CREATE TABLE", "DROP TABLE", "SELECT", "WITH")):
             self._may_die()
-        return super().table(sql, params)
+        return super().table(sql, params, query_id=query_id)
 
     def stream(self, sql: str, params: Params | None = None) -> Iterator[tuple[Any, ...]]:
         if Mortal.left == 0:

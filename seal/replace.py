@@ -1,0 +1,38 @@
+"""The one statement that puts a day's rows in the place of those that stood there, and never beside them."""
+
+import threading
+from datetime import date
+
+from journey.errors import Retry
+from sql.client import Client, SameIdRuns
+
+#: How long another one's statement is waited for, and how often it is looked whether it has ended; seconds.
+_WAIT_S, _EVERY_S = 60, 0.02
+
+
+def replace_day(client: Client, table: str, day: date, source: str) -> None:
+    """Replace the day in `table` (whose partitions are days) by that in `source`: readers see one or the other.
+
+    ClickHouse removes what lay there when the statement began: of two at once the rows of both would stay. It runs one
+    statement of an id at a time, and knows of a client's end no later than of the statement's; so that is the lock.
+    Retry if somebody else's does not end.
+    """
+    pause = threading.Event()
+    for _ in range(int(_WAIT_S / _EVERY_S)):
+        try:
+            client.run(
+                f"ALTER TABLE {table} REPLACE PARTITION '{day.isoformat()}' FROM {source}",
+                query_id=statement_id(client, table, day),
+            )
+            return
+        except SameIdRuns:
+            pause.wait(_EVERY_S)
+    raise Retry(
+        f"somebody else has been publishing {day} for {_WAIT_S} seconds: see what runs in ClickHouse "
+        "(system.processes), and try again"
+    )
+
+
+def statement_id(client: Client, table: str, day: date) -> str:
+    """The query id of all statements that replace this day of this table."""
+    return f"turnpath-{client.database}-{table}-{day.isoformat()}"
