@@ -31,6 +31,7 @@ from journey.events import TOPIC_LIVE
 from settings import Settings
 from sql.client import Client
 from sql.migrate import migrate
+from sql.sink import Sink
 from stack.jars import fetch
 from stack.parts import clickhouse_part, kafka_part
 
@@ -66,6 +67,16 @@ COUNTS = f"""
     WHERE part < 9
     GROUP BY of, day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog
 """
+#: Rooms of the day before that have been silent for a day now: one more a room that ended by itself.
+TIMEOUTS = """
+    INSERT INTO moves (site_id, bot_id, room_id, customer_id, seq, part, version, is_deleted, occurred_at, entered_at,
+        received_at, step, dialog, move, message, next_step, next_dialog, channel, category, scenario_version)
+    SELECT site_id, bot_id, concat('silent ', room_id), customer_id, seq, 9, version + 1, 0, occurred_at, entered_at,
+        received_at, step, dialog, 'bot_end', 'timeout', 0, '', channel, category, scenario_version
+    FROM moves
+    WHERE message = 'timeout' AND part = 0
+"""
+TIMED_OUT = "SELECT DISTINCT day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog FROM timeouts"
 DIFFERENCE = """
     SELECT count(), sum(abs(counted)) FROM (
         SELECT sum(n) AS counted
@@ -93,6 +104,8 @@ def fill(settings: Settings, client: Client, moves: int) -> None:
     begun, calendar = time.monotonic(), Calendar(settings.timezone)
     make_day(client, calendar.midnight(calendar.day(time.time_ns() // 1_000_000)), moves, [SITE])
     client.run(COUNTS)
+    client.run(TIMEOUTS)
+    Sink(client).timeouts([(day, edge) for day, *edge in client.rows(TIMED_OUT)])  # type: ignore[misc]
     asyncio.run(first_offsets(settings))
     (((there, counts),)) = client.rows("SELECT (SELECT count() FROM moves), (SELECT count() FROM edge_counts)")
     print(f"{there:,} moves, {counts:,} rows of edge_counts, made in {time.monotonic() - begun:.0f} s", flush=True)

@@ -1,11 +1,11 @@
-"""The incremental counts against the rows that they count: `edge_totals` and `timeouts`, and `moves FINAL` of a day."""
+"""The incremental counts against the rows that they count: `edge_totals`, and `moves FINAL` of a day."""
 
 import random
 from collections.abc import Callable
 from datetime import date
 
 from sql.client import Client
-from sql.readback import Edge
+from sql.edges import Edge
 
 #: So many looks must agree: between two inserts of a worker the tables differ, each time otherwise.
 LOOKS = 10
@@ -15,8 +15,6 @@ _DIFFERENCES = f"""
 SELECT {_EDGE}, sum(sign) AS surplus
 FROM (
     SELECT {_EDGE}, counted AS sign FROM edge_totals FINAL WHERE day = {{day:Date}}
-    UNION ALL
-    SELECT {_EDGE}, 1 FROM timeouts FINAL WHERE day = {{day:Date}}
     UNION ALL
     SELECT {_EDGE}, toInt64(-1) FROM moves FINAL WHERE day = {{day:Date}}
 )
@@ -28,7 +26,7 @@ HAVING surplus != 0
 def differences(client: Client, day: date, wait: Callable[[float], object]) -> dict[Edge, int]:
     """Edges of a day that the counts have too often (positive) or too rarely, by how much; none where all is well.
 
-    Workers write on meanwhile, `moves` a moment before `edge_counts`: only what differs by the same amount at every
+    Workers write on meanwhile, `moves` a moment before `edge_totals`: only what differs by the same amount at every
     look counts. `wait`: sleep so many seconds. Raises what sql.client.Client raises.
     """
     lasting = _look(client, day)

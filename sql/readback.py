@@ -7,15 +7,13 @@ from typing import Any, TypeVar
 
 from journey.events import Entry, Event, RoomKey
 from sql.client import Client, Value
+from sql.edges import OF_EDGES, Edge, edge_parameters
 from sql.sink import EDGE_COUNTS, EVENT
 
 T = TypeVar("T")
 
 #: A topic's partition, and a local day.
 PlaceDay = tuple[tuple[str, int], date]
-
-#: site_id, bot_id, step, dialog, move, message, next_step, next_dialog
-Edge = tuple[str, str, int, str, str, str, int, str]
 
 _ASKED = "SELECT arrayJoin(arrayZip({sites:Array(String)}, {rooms:Array(String)})) AS pair"
 _HASHES = f"SELECT pair.1, reinterpretAsUInt128(sipHash128(pair.1, pair.2)) FROM ({_ASKED})"
@@ -49,24 +47,13 @@ _SILENT = (
     "ORDER BY rooms.last_at LIMIT {most:UInt32} BY topic, partition"
 )
 
-#: An edge within its site, as `edge_counts` hashes it.
-EDGE = {
-    "bot_id": "String", "step": "UInt16", "dialog": "String", "move": "String", "message": "String",
-    "next_step": "UInt16", "next_dialog": "String",
-}  # fmt: skip
 _COUNTS = (
     f"SELECT {', '.join(EDGE_COUNTS)} FROM edge_counts FINAL WHERE (topic, partition, day) IN "
     "(SELECT arrayJoin(arrayZip({topics:Array(String)}, {partitions:Array(UInt16)}, {days:Array(Date)})))"
 )
 _COUNTS_OF_DAYS = f"{_COUNTS} LIMIT {{most:UInt32}} BY topic, partition, day"
 #: By the key's beginning, (site, hash of the edge); which of their rows were asked for, the caller knows.
-_COUNTS_OF_EDGES = (
-    f"{_COUNTS} AND site_id IN {{sites:Array(String)}} AND edge IN (SELECT arrayJoin(arrayMap("
-    "(bot, step, dialog, move, message, next_step, next_dialog) -> "
-    "reinterpretAsUInt128(sipHash128(bot, step, dialog, move, message, next_step, next_dialog)), "
-    + ", ".join(f"{{{name}:Array({kind})}}" for name, kind in EDGE.items())
-    + ")))"
-)
+_COUNTS_OF_EDGES = f"{_COUNTS} AND {OF_EDGES}"
 
 #: Rooms or edges a query: its parameters travel as text.
 _AT_ONCE = 20_000
@@ -135,13 +122,7 @@ class Readback:
         found: list[tuple[Any, ...]] = []
         wanted = {edge for edges in asked.values() for edge in edges}
         for edges in _slices(wanted):
-            sites, *columns = zip(*edges, strict=True)
-            params = {
-                **_place_days(asked),
-                "sites": list(set(sites)),
-                **dict(zip(EDGE, map(list, columns), strict=True)),
-            }
-            rows = self._client.rows(_COUNTS_OF_EDGES, params)
+            rows = self._client.rows(_COUNTS_OF_EDGES, {**_place_days(asked), **edge_parameters(edges)})
             found += [row for row in rows if row[3:-2] in asked[(row[0], row[1]), row[2]]]
         return found
 

@@ -1,11 +1,16 @@
 """Columnar inserts of what a batch writes: one synchronous insert a table, in the order that the caller chooses."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
 from typing import Any
 
 from sql.client import Client
+from sql.edges import EDGE, OF_EDGES, Edge, edge_parameters
 
 Rows = Sequence[tuple[Any, ...]]
+
+#: An edge, and a local day on which it has a timeout, or had one.
+TimeoutEdge = tuple[date, Edge]
 
 EVENT = (
     "type", "seq", "occurred_at", "bot_id", "customer_id", "channel", "category", "scenario_version",
@@ -32,6 +37,20 @@ BOTS = (
 DEAD_LETTERS = ("topic", "partition", "offset", "key", "value", "reason", "detail", "received_at")
 PROGRESS = ("topic", "partition", "offset", "time", "log_end")
 
+#: The timeouts of these edges, counted anew from those that stand. Of each of its keys `timeouts` has the same version later,
+#: or a greater one: so the greater sum of them is the later count, and the same sum the same count.
+_RECOUNT = f"""
+INSERT INTO edge_totals (site_id, day, edge, {", ".join(EDGE)}, timed_out, written_on)
+SELECT site_id, day, edge, {", ".join(EDGE)},
+    bitOr(bitShiftLeft(toUInt128(sum(version)), 64), toUInt128(countIf(is_deleted = 0))), max(written_on)
+FROM timeouts FINAL
+WHERE day IN {{days:Array(Date)}} AND {OF_EDGES}
+GROUP BY site_id, day, edge, {", ".join(EDGE)}
+SETTINGS max_partitions_per_insert_block = 0
+"""
+#: Edges a statement: its parameters travel as text.
+_AT_ONCE = 20_000
+
 
 class Sink:
     """Inserts rows, given as tuples in the order of the tuple of names above; empty lists insert nothing."""
@@ -47,6 +66,14 @@ class Sink:
 
     def moves(self, rows: Rows) -> None:
         self._insert("moves", MOVES, rows)
+
+    def timeouts(self, edges: Collection[TimeoutEdge]) -> None:
+        """Count the timeouts of these edges anew; `moves` has brought them to `timeouts` before."""
+        ordered = list(edges)
+        for start in range(0, len(ordered), _AT_ONCE):
+            some = ordered[start : start + _AT_ONCE]
+            days = {day for day, _ in some}
+            self._client.run(_RECOUNT, {"days": list(days), **edge_parameters([edge for _, edge in some])})
 
     def rooms(self, rows: Rows) -> None:
         self._insert("rooms", ROOMS, rows)

@@ -1,13 +1,13 @@
 """What a batch does, and in which order (DESIGN.md, Delivery 6 and 7). At least once: every step may happen again.
 
     prepare: read back the rooms not in memory -> fold -> count, reading back the counts not in memory
-    write: turns, dead_letters -> moves -> rooms -> edge_counts -> progress; then ack, commit
+    write: turns, dead_letters -> moves -> timeouts -> rooms -> edge_counts -> progress; then ack, commit
 
 Each insert is synchronous and comes before the next, so that whoever finds a row finds what it came from. What is
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from threading import Event as Flag
 from typing import Any, Protocol
@@ -20,8 +20,9 @@ from journey.decode import DAY, YEAR_2149, decode_bot
 from journey.errors import DeadLetter
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, Entry, Event, RoomKey, Tick
 from journey.room import Room, as_of
-from sql.readback import Edge, Found, PlaceDay, Silent
-from sql.sink import Rows
+from sql.edges import Edge
+from sql.readback import Found, PlaceDay, Silent
+from sql.sink import Rows, TimeoutEdge
 from stream import metrics
 from stream.changes import Changes
 from stream.counts import MOST_EDGES, Change, Counts
@@ -39,11 +40,12 @@ NOTHING_COMES = 2**31
 
 
 class Output(Struct):
-    """The rows of a batch, by table; tuples as sql.sink names them."""
+    """The rows of a batch, by table; tuples as sql.sink names them. `timeouts`: edges to be counted anew."""
 
     turns: list[tuple[Any, ...]] = []
     dead_letters: list[tuple[Any, ...]] = []
     moves: list[tuple[Any, ...]] = []
+    timeouts: set[TimeoutEdge] = set()
     rooms: list[tuple[Any, ...]] = []
     edge_counts: list[tuple[Any, ...]] = []
     bots: list[tuple[Any, ...]] = []
@@ -83,6 +85,7 @@ class Writes(Protocol):
     def dead_letters(self, rows: Rows) -> None: ...
     def bots(self, rows: Rows) -> None: ...
     def moves(self, rows: Rows) -> None: ...
+    def timeouts(self, edges: Collection[TimeoutEdge]) -> None: ...
     def rooms(self, rows: Rows) -> None: ...
     def edge_counts(self, rows: Rows) -> None: ...
     def progress(self, rows: Rows) -> None: ...
@@ -168,6 +171,8 @@ class Batches:
         insist("dead_letters", lambda: self._writes.dead_letters(output.dead_letters))
         insist("bots", lambda: self._writes.bots(output.bots))
         insist("moves", lambda: self._writes.moves(output.moves))
+        # before `rooms`, by which a silent room would not be found again
+        insist("timeouts", lambda: self._writes.timeouts(output.timeouts))
         insist("rooms", lambda: self._writes.rooms(output.rooms))
         insist("edge_counts", lambda: self._writes.edge_counts(output.edge_counts))
         insist("progress", lambda: self._writes.progress(output.progress))
@@ -258,8 +263,7 @@ class Batches:
         rooms.restore(dict.fromkeys(gone, NOTHING_COMES), _by_room(found, place, rooms.offset), {})
         changes = Changes(self._calendar, self._idle)
         rooms.close_idle(mine, changes)
-        output.moves += changes.moves
-        output.rooms += _room_rows(rooms, changes)
+        _take(changes, rooms, output)
         rooms.let_go(gone)
         return set(changes.touched)
 
@@ -290,8 +294,7 @@ class Batches:
                 self._ticks.read(poll.place, record.timestamp)
         rooms.reach(poll.next)
         counted[poll.place] = changes.counted
-        output.moves += changes.moves
-        output.rooms += _room_rows(rooms, changes)
+        _take(changes, rooms, output)
         output.progress.append((*poll.place, poll.next, rooms.time, poll.log_end))
         metrics.behind(poll.place, poll.log_end - poll.next)
         tallies.append(self._tally(poll, decoded, rooms, output.dead_letters[letters:]))
@@ -361,6 +364,12 @@ def _take_bots(poll: Poll, output: Output) -> None:
         place = (at, record.timestamp, poll.partition, record.offset)
         output.bots.append((change.site_id, change.bot_id, *described, *place))
     output.progress.append((*poll.place, poll.next, shown(poll.records[-1].timestamp), poll.log_end))
+
+
+def _take(changes: Changes, rooms: Rooms, output: Output) -> None:
+    output.moves += changes.moves
+    output.timeouts |= changes.timeouts
+    output.rooms += _room_rows(rooms, changes)
 
 
 def _room_rows(rooms: Rooms, changes: Changes) -> list[tuple[Any, ...]]:

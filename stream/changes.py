@@ -6,6 +6,7 @@ for its tombstone; `rooms` twice all, one more if closed by timeout.
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 from msgspec.structs import astuple
@@ -15,6 +16,7 @@ from journey.events import Entry, RoomKey
 from journey.fold import Folded, fold
 from journey.room import TIMEOUT_PART, Room, Row, as_of
 from journey.rules import step
+from sql.edges import Edge
 from stream.counts import Change, edge_of
 
 RowKey = tuple[str, Any, int, int]
@@ -26,7 +28,8 @@ class Changes:
     `moves`: tuples (site_id, room_id, customer_id, version, is_deleted, *Row). `touched`: room -> the partition's
     time when it last changed: its row in `rooms` is what it was as of then. `left_days`: former rows of `rooms`,
     as (room, opened_at, version), now under another day. `counted`: rows of parts 0 and 1 that came or went, at the
-    offset `offset` of the record that is being handled.
+    offset `offset` of the record that is being handled. `timeouts`: the edges, with their local days, of which rows of
+    part 9 came or went: these are counted anew from the rows that stand.
     """
 
     def __init__(self, calendar: Calendar, idle: int) -> None:
@@ -35,6 +38,7 @@ class Changes:
         self.touched: dict[RoomKey, int] = {}
         self.left_days: list[tuple[RoomKey, int, int]] = []
         self.counted: list[Change] = []
+        self.timeouts: set[tuple[date, Edge]] = set()
         self.offset = -1
 
     def append(self, key: RoomKey, room: Room | None, entries: list[Entry], time: int) -> Room:
@@ -103,11 +107,16 @@ class Changes:
 
     def _timeouts(self, key: RoomKey, room: Room, before: Row | None, time: int) -> None:
         now = self._timeout(room, time)
-        if before is not None and (now is None or self._row_key(before) != self._row_key(now)):
-            self._write(key, room, before, 2 * room.folded, 1)
+        if before is not None and before != now:
+            # also where `moves` has both under one key: `timeouts`, sorted by edge, may have them under two
+            self._write_timeout(key, room, before, 2 * room.folded, 1)
         if now is not None:
-            self._write(key, room, now, 2 * room.folded + 1, 0)
+            self._write_timeout(key, room, now, 2 * room.folded + 1, 0)
         self.touched[key] = time
+
+    def _write_timeout(self, key: RoomKey, room: Room, row: Row, version: int, is_deleted: int) -> None:
+        self._write(key, room, row, version, is_deleted)
+        self.timeouts.add((self.calendar.day(row.occurred_at), edge_of(key, row)))
 
     def _write(self, key: RoomKey, room: Room, row: Row, version: int, is_deleted: int) -> None:
         head = (key.site_id, key.room_id, room.customer_id, version, is_deleted)

@@ -4,7 +4,7 @@ A change of a room's rows counts at the offset of the record that caused it, and
 batch changes is written as totals with `upto`, the batch's last offset; the totals up to an offset are a function of
 the log, so whoever writes them writes the same. An edge's total is read back at its first use: what was caused at or
 below its `upto` is in it already. Rows of parts 0 and 1 only: a timeout's may be written by a quiet look at the
-clock, which has no offset (live_counts adds them from `timeouts`).
+clock, which has no offset; they are counted anew from the rows that stand (sql/sink.py).
 
 A day of a partition is read back whole, unless it has very many edges (buttons with an order's number in them make one
 each): then only those that a batch touches, so that memory and work stay bounded.
@@ -17,7 +17,8 @@ from typing import Any
 
 from journey.events import RoomKey
 from journey.room import Row
-from sql.readback import Edge, PlaceDay
+from sql.edges import Edge
+from sql.readback import PlaceDay
 from stream.poll import Place
 
 #: A row more, or fewer: the offset of the record that caused it, the row's local day, its edge, +1 or -1.

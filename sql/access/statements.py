@@ -21,7 +21,7 @@ OF_ALL_SITES = ("dead_letters_by_reason", "late_rooms", "seals")
 #: What the views of a site read: tables whose rows have a site, each with which rows are a site's; and others. A seal's
 #: row has none; of all that it says, views of a site show the day, the revision and as of when.
 WITH_SITE = {
-    **dict.fromkeys(("moves", "rooms", "edge_totals", "timeouts", "bots"), "site_id = {site}"),
+    **dict.fromkeys(("moves", "rooms", "edge_totals", "bots"), "site_id = {site}"),
     "daily": "site_id = {site} OR kind = 'seal'",
 }
 WITHOUT_SITE = ("progress",)

@@ -52,6 +52,7 @@ _WHATEVER = f"{_DELIVERY}test_the_tables_are_the_logs_whatever_happens"
 _SILENCE = f"{_DELIVERY}test_in_silence_gaps_are_given_up_and_idle_rooms_close"
 _WRITER = "tests/unit/test_writer_generations.py::"
 _COUNTED = "tests/unit/test_counts.py::"
+_LIVE = "tests/integration/test_counts.py::"
 _SEAL = "tests/integration/seal/"
 _TRANSPORT = "tests/unit/test_transport.py::"
 
@@ -79,7 +80,10 @@ GUARDS = (
     Guard("4", "a tombstone for each row of `moves` that was and is not", _CHANGES,
           "            if row_key not in new:\n", "            if False:\n", _WHATEVER),
     Guard("4", "a tombstone for a timeout that was and is not", _CHANGES,
-          "if before is not None and (now is None", "if False and (now is None", _WHATEVER),
+          "if before is not None and before != now:", "if False:", _WHATEVER),
+    Guard("4", "and for one that is of another edge now, though of the same key", _CHANGES,
+          "before != now:", "(now is None or self._row_key(before) != self._row_key(now)):",
+          f"{_LIVE}test_a_timeout_that_an_event_takes_back_or_changes"),
     Guard("4", "a tombstone in `rooms` under the former opening day", _CHANGES,
           "if self.calendar.day(before.room.opened_at) != self.calendar.day(after.room.opened_at):", "if False:",
           _PROTOCOL),
@@ -109,6 +113,12 @@ GUARDS = (
     Guard("6", "turns before rooms", _BATCH, _insert("turns"), _insert("rooms") + _insert("turns"), _PROTOCOL),
     Guard("6", "moves before rooms", _BATCH, _insert("moves"), _insert("rooms") + _insert("moves"),
           f"{_GUARDS}test_whoever_finds_a_row_finds_what_it_came_from"),
+    Guard("6", "timeouts are counted before `rooms` has them", _BATCH,
+          _insert("timeouts"), _insert("rooms") + _insert("timeouts"),
+          f"{_LIVE}test_clickhouse_dies_between_a_timeout_and_its_count"),
+    Guard("6", "of two counts of timeouts the later one stands", "sql/sink.py",
+          "toUInt128(sum(version))", "toUInt128(1)",
+          f"{_LIVE}test_a_count_of_timeouts_that_comes_late_changes_nothing"),
     Guard("6", "progress last", _BATCH, _insert("rooms"), _insert("progress") + _insert("rooms"),
           f"{_GUARDS}test_whoever_finds_a_row_finds_what_it_came_from"),
     Guard("6", "a batch counts as written after its last insert", _BATCH,

@@ -116,12 +116,12 @@ class Model:
         until = [found[seq] for seq in sorted(found) if received_by is None or found[seq].received_at <= received_by]
         return fold(until, self.idle, now)
 
-    def counts(self) -> Counter[Any]:
-        """`edge_counts` by (day, site, bot, *edge), over all partitions: all rows but those of timeouts."""
+    def counts(self, *, timeouts: bool) -> Counter[Any]:
+        """The rows by (day, site, bot, *edge), with those of timeouts or without."""
         return Counter(
             (self.calendar.day(row.occurred_at), key.site_id, row.bot_id, *edge_of(row))
             for key, _, row in self._rows
-            if row.part != TIMEOUT_PART
+            if timeouts or row.part != TIMEOUT_PART
         )
 
     def live(self) -> tuple[dict[Any, Edge], dict[Any, Node]]:

@@ -89,6 +89,55 @@ def test_a_timeout_of_today_is_counted_once(scene: Scene) -> None:
     assert sum(moves for edge, moves in found.items() if edge[4] == "timeout") == 1
 
 
+def timeouts(found: Counter[Any]) -> dict[Any, int]:
+    """Those of the edges that have any, by step and dialog."""
+    return {edge[1:3]: moves for edge, moves in found.items() if edge[4] == "timeout"}
+
+
+def test_a_timeout_that_an_event_takes_back_or_changes(scene: Scene) -> None:
+    """One room goes on after all; of the other an event in its middle comes late: so it ended a step later."""
+    at = now()
+    scene.receive(*(scene.event(1, at - DAY, room=room) for room in ("goes on", "late")), at=at - DAY)
+    scene.receive(scene.event(3, at - DAY, room="late"), at=at - DAY)
+    scene.tick(at + 1)
+    assert timeouts(agree(scene.client, scene.site)) == {(1, "d1"): 1, (2, "d3"): 1}
+    scene.receive(scene.event(2, at - DAY // 2, room="goes on"), scene.event(2, at - DAY, room="late"), at=at + 2)
+    assert timeouts(agree(scene.client, scene.site)) == {(3, "d3"): 1}
+
+
+def test_a_count_of_timeouts_that_comes_late_changes_nothing(scene: Scene) -> None:
+    """A worker that stood still may write what it had counted before."""
+    at = now()
+    scene.receive(scene.event(1, at - DAY), at=at - DAY)
+    scene.tick(at + 1)
+    scene.client.run("CREATE TABLE earlier AS edge_totals ENGINE = Memory")
+    scene.client.run("INSERT INTO earlier SELECT * FROM edge_totals WHERE message = 'timeout'")
+    scene.receive(scene.event(2, at - DAY // 2), at=at + 2)
+    scene.client.run("INSERT INTO edge_totals SELECT * FROM earlier")
+    assert timeouts(agree(scene.client, scene.site)) == {}
+
+
+def test_clickhouse_dies_between_a_timeout_and_its_count(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked for again is found again, since `rooms` comes after both."""
+    at = now()
+    scene.receive(scene.event(1, at - DAY), at=at - DAY)
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(Sink, "timeouts", dies)
+        scene.tick(at + 1)
+    scene.start_anew()
+    scene.tick(at + 1)
+    assert timeouts(agree(scene.client, scene.site)) == {(1, "d1"): 1}
+
+
+class Died(Exception):
+    """The process is no more."""
+
+
+def dies(_: Sink, edges: set[Any]) -> None:
+    if edges:
+        raise Died
+
+
 def test_what_is_read_again_is_not_counted_again(scene: Scene) -> None:
     play(scene)
     before = agree(scene.client, scene.site)
@@ -150,7 +199,7 @@ def test_the_migration_counts_what_was_there_before(scene: Scene, settings: Sett
     for table in ("edge_counts", "edge_totals", "timeouts"):
         scene.client.run(f"TRUNCATE TABLE {table}")
     assert live(scene.client, scene.site) == Counter()
-    for statement in _filling("0005_timeouts.sql", settings):
+    for statement in _filling("0005_timeouts.sql", settings) + _filling("0008_timeouts_by_edge.sql", settings) * 2:
         scene.client.run(statement)
     assert agree(scene.client, scene.site) == before
     scene.committed[TOPIC_LIVE] = 3
@@ -169,7 +218,8 @@ def test_totals_of_what_was_counted_before_are_taken_in(scene: Scene, settings: 
     )
     scene.client.run("TRUNCATE TABLE edge_totals")
     assert live(scene.client, scene.site).total() < before.total()
-    for statement in _filling("0007_edge_totals.sql", settings) * 2:  # a killed migration is run again
+    filling = _filling("0007_edge_totals.sql", settings) + _filling("0008_timeouts_by_edge.sql", settings)
+    for statement in filling * 2:  # a killed migration is run again
         scene.client.run(statement)
     assert agree(scene.client, scene.site) == before
 

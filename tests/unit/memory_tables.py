@@ -10,7 +10,8 @@ from typing import Any
 from journey.calendar import Calendar
 from journey.events import Entry, Event, RoomKey
 from journey.room import TIMEOUT_PART
-from sql.readback import Edge, Found, PlaceDay, Silent
+from sql.edges import Edge
+from sql.readback import Found, PlaceDay, Silent
 from sql.sink import MOVES, ROOMS, TURNS
 
 _EDGE = ("step", "dialog", "move", "message", "next_step", "next_dialog")
@@ -26,6 +27,8 @@ class MemoryTables:
         self.moves_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
         self.rooms_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
         self.counts_rows: dict[tuple[Any, ...], tuple[int, int]] = {}
+        self.timeouts_rows: dict[tuple[Any, ...], dict[tuple[RoomKey, int], int]] = {}
+        self.timed_out: dict[tuple[Any, ...], tuple[int, int]] = {}
         self.times: dict[tuple[str, int, int], int] = {}
         self.ties: list[Any] = []
         self.crash_at: int | None = None
@@ -94,7 +97,22 @@ class MemoryTables:
         for row in rows:
             named = dict(zip(MOVES, row, strict=True))
             key = RoomKey(row[0], row[1]), named["bot_id"], self.calendar.day(named["occurred_at"])
+            if named["part"] == TIMEOUT_PART:
+                self._note_timeout(key, named)
             self._replace(self.moves_rows, (*key, named["seq"], named["part"]), named)
+
+    def _note_timeout(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
+        """As the materialized view does; whether a row is a tombstone, its version says."""
+        assert row["is_deleted"] == 1 - row["version"] % 2
+        rows = self.timeouts_rows.setdefault(_edge_of(key, row), {})
+        rows[key[0], row["seq"]] = max(row["version"], rows.get((key[0], row["seq"]), 0))
+
+    def timeouts(self, edges: Any) -> None:
+        self._may_crash()
+        for day, edge in edges:
+            versions = self.timeouts_rows[day, *edge].values()
+            anew = sum(versions), sum(version % 2 for version in versions)
+            self.timed_out[day, *edge] = max(anew, self.timed_out.get((day, *edge), anew))
 
     def rooms(self, rows: Any) -> None:
         self._may_crash()
@@ -139,16 +157,22 @@ class MemoryTables:
         return {key: row for key, (_, is_deleted, row) in table.items() if not is_deleted}
 
     def totals(self) -> Counter[tuple[Any, ...]]:
-        """`edge_counts` by (day, *edge), over all partitions."""
+        """What live_counts would say, by (day, *edge): `edge_counts` over all partitions, and the timeouts."""
         totals: Counter[tuple[Any, ...]] = Counter()
         for key, (moves, _) in self.counts_rows.items():
             totals[key[2:]] += moves
+        for edge, (_, count) in self.timed_out.items():
+            totals[edge] += count
         return +totals
 
     def counted_anew(self) -> Counter[tuple[Any, ...]]:
-        """What `edge_counts` must come to: the rows of parts 0 and 1 that stand, by (day, *edge)."""
-        rows = ((key, row) for key, row in self.standing(self.moves_rows).items() if row["part"] != TIMEOUT_PART)
-        return Counter((key[2], key[0].site_id, key[1], *(row[name] for name in _EDGE)) for key, row in rows)
+        """What that must be: the rows that stand, by (day, *edge)."""
+        return Counter(_edge_of(key, row) for key, row in self.standing(self.moves_rows).items())
+
+
+def _edge_of(key: tuple[Any, ...], row: dict[str, Any]) -> tuple[Any, ...]:
+    """(day, *edge) of a row of `moves`; `key` begins with its room, bot and day."""
+    return (key[2], key[0].site_id, key[1], *(row[name] for name in _EDGE))
 
 
 class Crashed(Exception):

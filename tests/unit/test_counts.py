@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sql.readback import Edge, PlaceDay
+from sql.edges import Edge
+from sql.readback import PlaceDay
 from stream.counts import Change, Counts
 from stream.poll import Place
 

@@ -316,7 +316,7 @@ def test_a_named_customer_is_not_followed(given: Place) -> None:
 
 
 def test_a_site_has_its_own_rows_in_every_view_and_no_others(given: Place) -> None:
-    """Of moves, rooms, bots, edge_totals, timeouts, daily: each is read by some view."""
+    """Of moves, rooms, bots, edge_totals, daily: each is read by some view."""
     for view in set(access.VIEWS) - {*access.OF_ALL_SITES, "bots_list"}:
         count = "SELECT count() FROM {}".format
         whole = given.admin.execute(count(given.call(given.database, view, SITE)))
