@@ -1,4 +1,4 @@
-"""An edge as ClickHouse has it: its columns within a site, the hash by which tables are sorted, and many as parameters."""
+"""An edge as ClickHouse has it: its columns within a site, the hash that tables are sorted by, many as parameters."""
 
 from collections.abc import Collection
 from typing import Any

@@ -37,8 +37,8 @@ BOTS = (
 DEAD_LETTERS = ("topic", "partition", "offset", "key", "value", "reason", "detail", "received_at")
 PROGRESS = ("topic", "partition", "offset", "time", "log_end")
 
-#: The timeouts of these edges, counted anew from those that stand. Of each of its keys `timeouts` has the same version later,
-#: or a greater one: so the greater sum of them is the later count, and the same sum the same count.
+#: The timeouts of these edges, counted anew from those that stand. Of each of its keys `timeouts` later has the same
+#: version or a greater one: so the greater sum of them is the later count, and the same sum the same count.
 _RECOUNT = f"""
 INSERT INTO edge_totals (site_id, day, edge, {", ".join(EDGE)}, timed_out, written_on)
 SELECT site_id, day, edge, {", ".join(EDGE)},

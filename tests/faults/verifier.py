@@ -101,7 +101,7 @@ def _moves(client: Client, model: Model, report: Report) -> None:
 
 
 def _counts(client: Client, model: Model, report: Report) -> None:
-    """The incremental counts of every day: of records over all partitions, and with the timeouts. These as in `moves`."""
+    """The incremental counts of every day: of records over all partitions; with timeouts. These as in `moves`."""
     for table, moves, expected in (
         ("edge_counts", "moves", model.counts(timeouts=False)),
         ("edge_totals", "counted", model.counts(timeouts=True)),

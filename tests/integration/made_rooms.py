@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from journey.calendar import Calendar
 from journey.events import TOPIC_LIVE, Entry
 from journey.fold import fold
-from journey.room import Room, Row
+from journey.room import TIMEOUT_PART, Room, Row
 from sql.client import Client
 from sql.migrate import migrate
 from sql.sink import MOVES, ROOMS
@@ -86,7 +86,10 @@ def insert_moves(client: Client, made: Made, rng: random.Random) -> None:
         for row in room.rows:
             rows.append(_move(room, row, version=10))
             if rng.random() < 0.2:
-                rows.append(_move(room, replace(row, dialog="replaced"), version=8))
+                replaced = replace(row, dialog="replaced")
+                rows.append(_move(room, replaced, version=8))
+                if row.part == TIMEOUT_PART:  # one of another edge is taken back, too, as a worker does
+                    rows.append(_move(room, replaced, version=9, is_deleted=1))
             if rng.random() < 0.2:
                 gone = replace(row, seq=row.seq + 100)
                 rows += [_move(room, gone, version=8), _move(room, gone, version=10, is_deleted=1)]
