@@ -40,9 +40,11 @@ PROGRESS = ("topic", "partition", "offset", "time", "log_end")
 #: The timeouts of these edges, counted anew from those that stand. Of each of its keys `timeouts` later has the same
 #: version or a greater one: so the greater sum of them is the later count, and the same sum the same count.
 _RECOUNT = f"""
-INSERT INTO edge_totals (site_id, day, edge, {", ".join(EDGE)}, timed_out, written_on)
+INSERT INTO edge_totals (site_id, day, edge, {", ".join(EDGE)}, totals, written_on)
 SELECT site_id, day, edge, {", ".join(EDGE)},
-    bitOr(bitShiftLeft(toUInt128(sum(version)), 64), toUInt128(countIf(is_deleted = 0))), max(written_on)
+    initializeAggregation('maxForEachState',
+        [bitOr(bitShiftLeft(toUInt128(sum(version)), 64), toUInt128(countIf(is_deleted = 0)))]),
+    max(written_on)
 FROM timeouts FINAL
 WHERE day IN {{days:Array(Date)}} AND {OF_EDGES}
 GROUP BY site_id, day, edge, {", ".join(EDGE)}

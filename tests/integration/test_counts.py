@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from journey.calendar import Calendar
-from journey.events import TOPIC_LIVE
+from journey.events import TOPIC_IMPORT, TOPIC_LIVE
 from scheduler.watch import Watch
 from settings import Settings
 from sql.client import Client
@@ -223,6 +223,17 @@ def test_totals_of_what_was_counted_before_are_taken_in(scene: Scene, settings: 
     for statement in filling * 2:  # a killed migration is run again
         scene.client.run(statement)
     assert agree(scene.client, scene.site) == before
+
+
+def test_each_partition_of_each_topic_has_a_place_of_its_own(scene: Scene) -> None:
+    """Written twice, the first with less: so that of two in one place one would be missing."""
+    places = [(topic, partition) for topic in (TOPIC_LIVE, TOPIC_IMPORT) for partition in range(300)]
+    for times in (1, 2):
+        Sink(scene.client).edge_counts(
+            [(*place, today(), scene.site, "b", 1, "A", "start", "", 1, "B", times * n, times)
+             for n, place in enumerate(places)]
+        )  # fmt: skip
+    assert live(scene.client, scene.site).total() == 2 * sum(range(600))
 
 
 def test_clickhouse_dies_between_the_counts_and_their_totals(scene: Scene) -> None:
