@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from journey.balance import WAYS_OUT
+from journey.errors import BadUsage
 from journey.room import Row
 from sql import read
 from sql.client import Client, Table
@@ -338,3 +339,21 @@ def test_freshness(client: Client) -> None:
         assert round(got[key]["received_at"].timestamp() * 1000) == now - received_ago
         assert round(got[key]["visible_at"].timestamp() * 1000) == now - visible_ago
         assert lag <= got[key]["lag_seconds"] < lag + 60
+
+
+def test_two_rooms_with_the_same_half_of_a_hash_are_not_counted_as_one(client: Client) -> None:
+    """No chance has made two: so their hashes are written here."""
+    moves = {
+        "site_id": [SITE] * 3, "bot_id": ["b"] * 3, "customer_id": ["c"] * 3, "room_id": ["one", "two", "three"],
+        "room": [7, 7 + (5 << 64), 8], "seq": [1] * 3, "version": [2] * 3, "move": ["start"] * 3, "next_step": [1] * 3,
+        "next_dialog": ["d"] * 3,
+        "occurred_at": [SEOUL.midnight(FIRST) + 1] * 3, "entered_at": [SEOUL.midnight(FIRST) + 1] * 3,
+    }  # fmt: skip
+    asked: dict[str, Any] = {"site": SITE, "bot": "b", "day": FIRST}
+    table = "SELECT rooms FROM day_table(site = {site:String}, bot = {bot:String}, day = {day:Date})"
+    client.insert("moves", {name: items[::2] for name, items in moves.items()})
+    assert client.rows(table, asked) == [(2,)]
+    client.insert("moves", {name: items[1:2] for name, items in moves.items()})
+    with pytest.raises(BadUsage, match=r"two rooms of this bot have the same half of a hash on this day; the views"):
+        client.rows(table, asked)
+    assert client.rows(table.replace("day_table", "day_nodes"), asked) == [(3,)]
