@@ -72,7 +72,8 @@ TIMEOUTS = """
     INSERT INTO moves (site_id, bot_id, room_id, customer_id, seq, part, version, is_deleted, occurred_at, entered_at,
         received_at, step, dialog, move, message, next_step, next_dialog, channel, category, scenario_version)
     SELECT site_id, bot_id, concat('silent ', room_id), customer_id, seq, 9, version + 1, 0, occurred_at,
-        occurred_at - toIntervalDay(1), received_at - toIntervalDay(1), step, dialog, 'bot_end', 'timeout', 0, '', channel, category, scenario_version
+        occurred_at - toIntervalDay(1), received_at - toIntervalDay(1), step, dialog, 'bot_end', 'timeout', 0, '',
+        channel, category, scenario_version
     FROM moves
     WHERE message = 'timeout' AND part = 0
 """
