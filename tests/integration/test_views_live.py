@@ -343,7 +343,7 @@ def test_freshness(client: Client) -> None:
 
 def test_two_rooms_with_the_same_half_of_a_hash_are_not_counted_as_one(client: Client) -> None:
     """No chance has made two: so their hashes are written here."""
-    moves = {
+    moves: dict[str, list[Any]] = {
         "site_id": [SITE] * 3, "bot_id": ["b"] * 3, "customer_id": ["c"] * 3, "room_id": ["one", "two", "three"],
         "room": [7, 7 + (5 << 64), 8], "seq": [1] * 3, "version": [2] * 3, "move": ["start"] * 3, "next_step": [1] * 3,
         "next_dialog": ["d"] * 3,
