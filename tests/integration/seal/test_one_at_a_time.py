@@ -11,10 +11,10 @@ from settings import Settings
 from sql.client import Client
 
 #: Without the guard the day is there twice within the first three times.
-TIMES = 10
+TIMES = 6
 _STAGES = [f"daily_stage_{n}" for n in range(6)]
 
-_SLEEPS = "SELECT sleep(2) AS sleeps_for_a_while"
+_SLEEPS = "SELECT sleep(0.8) AS sleeps_for_a_while"
 _SLEEPING = "SELECT 1 FROM system.processes WHERE query LIKE '%sleeps_for_a_while' AND query NOT LIKE '%processes%'"
 _DAY = date(2026, 3, 7)
 
