@@ -13,9 +13,9 @@ _WAIT_S, _EVERY_S = 60, 0.02
 def replace_day(client: Client, table: str, day: date, source: str) -> None:
     """Replace the day in `table` (whose partitions are days) by that in `source`: readers see one or the other.
 
-    ClickHouse removes what lay there when the statement began: of two at once the rows of both would stay. But it runs one
-    statement of an id at a time, and this ends with the statement, whatever becomes of the client: so that is the lock.
-    Retry if somebody else's does not end.
+    ClickHouse removes what lay there when the statement began: of two at once the rows of both would stay. But it runs
+    one statement of an id at a time, and this ends with the statement, whatever becomes of the client: so that is the
+    lock. Retry if somebody else's does not end.
     """
     pause = threading.Event()
     for _ in range(int(_WAIT_S / _EVERY_S)):
