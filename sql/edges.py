@@ -1,10 +1,14 @@
 """An edge as ClickHouse has it: its columns within a site, the hash that tables are sorted by, many as parameters."""
 
 from collections.abc import Collection
+from datetime import date
 from typing import Any
 
 #: site_id, bot_id, step, dialog, move, message, next_step, next_dialog
 Edge = tuple[str, str, int, str, str, str, int, str]
+
+#: A local day, and an edge that has a timeout on it, or had one.
+TimeoutEdge = tuple[date, Edge]
 
 #: An edge's columns within its site, and their types as parameters.
 EDGE = {

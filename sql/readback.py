@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 
 from journey.events import Entry, Event, RoomKey
 from sql.client import Client, Value
 from sql.edges import OF_EDGES, Edge, edge_parameters
 from sql.sink import EDGE_COUNTS, EVENT
-
-T = TypeVar("T")
+from sql.slices import slices
 
 #: A topic's partition, and a local day.
 PlaceDay = tuple[tuple[str, int], date]
@@ -54,9 +53,6 @@ _COUNTS = (
 _COUNTS_OF_DAYS = f"{_COUNTS} LIMIT {{most:UInt32}} BY topic, partition, day"
 #: By the key's beginning, (site, hash of the edge); which of their rows were asked for, the caller knows.
 _COUNTS_OF_EDGES = f"{_COUNTS} AND {OF_EDGES}"
-
-#: Rooms or edges a query: its parameters travel as text.
-_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +117,7 @@ class Readback:
         """What `edge_counts` has of these edges of these partitions' days: as sql.sink.EDGE_COUNTS."""
         found: list[tuple[Any, ...]] = []
         wanted = {edge for edges in asked.values() for edge in edges}
-        for edges in _slices(wanted):
+        for edges in slices(wanted):
             rows = self._client.rows(_COUNTS_OF_EDGES, {**_place_days(asked), **edge_parameters(edges)})
             found += [row for row in rows if row[3:-2] in asked[(row[0], row[1]), row[2]]]
         return found
@@ -134,14 +130,8 @@ class Readback:
 
 
 def _parameters(keys: Iterable[RoomKey]) -> Iterator[dict[str, list[str]]]:
-    for some in _slices(keys):
+    for some in slices(keys):
         yield {"sites": [key.site_id for key in some], "rooms": [key.room_id for key in some]}
-
-
-def _slices(items: Iterable[T]) -> Iterator[list[T]]:
-    ordered = list(items)
-    for start in range(0, len(ordered), _AT_ONCE):
-        yield ordered[start : start + _AT_ONCE]
 
 
 def _place_days(asked: Iterable[PlaceDay]) -> dict[str, list[Value]]:

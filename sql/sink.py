@@ -1,16 +1,13 @@
 """Columnar inserts of what a batch writes: one synchronous insert a table, in the order that the caller chooses."""
 
 from collections.abc import Collection, Sequence
-from datetime import date
 from typing import Any
 
 from sql.client import Client
-from sql.edges import EDGE, OF_EDGES, Edge, edge_parameters
+from sql.edges import EDGE, OF_EDGES, TimeoutEdge, edge_parameters
+from sql.slices import slices
 
 Rows = Sequence[tuple[Any, ...]]
-
-#: An edge, and a local day on which it has a timeout, or had one.
-TimeoutEdge = tuple[date, Edge]
 
 EVENT = (
     "type", "seq", "occurred_at", "bot_id", "customer_id", "channel", "category", "scenario_version",
@@ -50,8 +47,6 @@ WHERE day IN {{days:Array(Date)}} AND {OF_EDGES}
 GROUP BY site_id, day, edge, {", ".join(EDGE)}
 SETTINGS max_partitions_per_insert_block = 0
 """
-#: Edges a statement: its parameters travel as text.
-_AT_ONCE = 20_000
 
 
 class Sink:
@@ -71,9 +66,7 @@ class Sink:
 
     def timeouts(self, edges: Collection[TimeoutEdge]) -> None:
         """Count the timeouts of these edges anew; `moves` has brought them to `timeouts` before."""
-        ordered = list(edges)
-        for start in range(0, len(ordered), _AT_ONCE):
-            some = ordered[start : start + _AT_ONCE]
+        for some in slices(edges):
             days = {day for day, _ in some}
             self._client.run(_RECOUNT, {"days": list(days), **edge_parameters([edge for _, edge in some])})
 

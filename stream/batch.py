@@ -20,9 +20,9 @@ from journey.decode import DAY, YEAR_2149, decode_bot
 from journey.errors import DeadLetter
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, Entry, Event, RoomKey, Tick
 from journey.room import Room, as_of
-from sql.edges import Edge
+from sql.edges import Edge, TimeoutEdge
 from sql.readback import Found, PlaceDay, Silent
-from sql.sink import Rows, TimeoutEdge
+from sql.sink import Rows
 from stream import metrics
 from stream.changes import Changes
 from stream.counts import MOST_EDGES, Change, Counts

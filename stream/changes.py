@@ -6,7 +6,6 @@ for its tombstone; `rooms` twice all, one more if closed by timeout.
 """
 
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 from msgspec.structs import astuple
@@ -16,7 +15,7 @@ from journey.events import Entry, RoomKey
 from journey.fold import Folded, fold
 from journey.room import TIMEOUT_PART, Room, Row, as_of
 from journey.rules import step
-from sql.edges import Edge
+from sql.edges import TimeoutEdge
 from stream.counts import Change, edge_of
 
 RowKey = tuple[str, Any, int, int]
@@ -38,7 +37,7 @@ class Changes:
         self.touched: dict[RoomKey, int] = {}
         self.left_days: list[tuple[RoomKey, int, int]] = []
         self.counted: list[Change] = []
-        self.timeouts: set[tuple[date, Edge]] = set()
+        self.timeouts: set[TimeoutEdge] = set()
         self.offset = -1
 
     def append(self, key: RoomKey, room: Room | None, entries: list[Entry], time: int) -> Room:

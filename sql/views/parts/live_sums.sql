@@ -17,7 +17,8 @@ FROM (
         groupArrayIf(to_node, to_step > 0) AS begun,
         groupArrayIf(from_node, fresh AND move NOT IN ('start', 'agent_served')) AS left
     FROM (
-        SELECT toUInt64(moves.room) AS room, toUInt64(bitShiftRight(moves.room, 64)) AS other_half, customer, step AS from_step, dialog AS from_dialog, move, message, next_step AS to_step,
+        SELECT toUInt64(moves.room) AS room, toUInt64(bitShiftRight(moves.room, 64)) AS other_half, customer,
+            step AS from_step, dialog AS from_dialog, move, message, next_step AS to_step,
             next_dialog AS to_dialog, toDate(entered_at, '${TIMEZONE}') = on_day AS fresh
         FROM moves FINAL
         WHERE site_id = {site:String} AND bot_id = {bot:String} AND day = on_day
