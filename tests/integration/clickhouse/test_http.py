@@ -280,15 +280,6 @@ def test_logins(web: httpx.Client, way: int, user: str, password: str, status: i
         assert answer.headers["X-ClickHouse-Exception-Code"] == "516"
 
 
-def test_an_id_that_runs_for_a_native_client_is_refused_here_too(client: Client, ask: Ask) -> None:
-    running = client.execute_iter("SELECT number FROM system.numbers", query_id="of-mine")
-    assert next(running) == (0,)
-    assert ask("SELECT 1", query_id="of-mine").headers["X-ClickHouse-Exception-Code"] == "216"
-    assert ask("SELECT 1", query_id="another").text == "1\n"
-    running.close()
-    client.disconnect()
-
-
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example:8123"}],

@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
@@ -222,6 +223,18 @@ def test_one_query_of_an_id_runs_at_a_time(connect: Connect) -> None:
         time.sleep(0.05)
     assert second.execute("SELECT 2", query_id="of-mine") == [(2,)]
     assert reader.execute("SELECT 3", query_id="of-mine") == [(3,)]
+
+
+def test_an_id_that_runs_for_a_native_client_is_refused_over_http_too(client: Client, http_address: str) -> None:
+    def code(query_id: str) -> object:
+        asked = {"query": "SELECT 1", "query_id": query_id}
+        return httpx.get(f"http://{http_address}/", params=asked).headers.get("X-ClickHouse-Exception-Code")
+
+    running = client.execute_iter("SELECT number FROM system.numbers", query_id="of-mine")
+    assert next(running) == (0,)
+    assert (code("of-mine"), code("another")) == ("216", None)
+    running.close()
+    client.disconnect()
 
 
 def second_is_refused(client: Client) -> bool:
