@@ -22,7 +22,7 @@ _ROOM = """
         concat('room-', toString(sipHash64(r))) AS room, concat('customer-', toString(h % {customers:UInt64})) AS who,
         toDateTime64(({begin:Int64} + intDiv(i * 90060000, {rooms:UInt64})) / 1000, 3, 'UTC') AS opened,
         opened + (length - 1) * 20 AS ended,
-        multiIf(h % 17 = 0, 'timeout', h % 3 = 0, 'auto', 'customer') AS closed
+        multiIf(h % 17 = 0, 'manager', h % 3 = 0, 'auto', 'customer') AS closed
     FROM numbers({first:UInt64}, {count:UInt64})
 """
 _PLACE = "toUInt8(intDiv(pow(cityHash64(r, {n}) % 1000, 2), 250000))"

@@ -31,7 +31,7 @@ from journey.events import TOPIC_LIVE
 from settings import Settings
 from sql.client import Client
 from sql.migrate import migrate
-from sql.sink import Sink
+from sql.sink import EDGE_COUNTS, Sink
 from stack.jars import fetch
 from stack.parts import clickhouse_part, kafka_part
 
@@ -75,7 +75,7 @@ TIMEOUTS = """
         occurred_at - toIntervalDay(1), received_at - toIntervalDay(1), step, dialog, 'bot_end', 'timeout', 0, '',
         channel, category, scenario_version
     FROM moves
-    WHERE message = 'timeout' AND part = 0
+    WHERE message = 'manager'
 """
 TIMED_OUT = "SELECT DISTINCT day, site_id, bot_id, step, dialog, move, message, next_step, next_dialog FROM timeouts"
 DIFFERENCE = """
@@ -106,7 +106,9 @@ def fill(settings: Settings, client: Client, moves: int) -> None:
     make_day(client, calendar.midnight(calendar.day(time.time_ns() // 1_000_000)), moves, [SITE])
     client.run(COUNTS)
     client.run(TIMEOUTS)
-    Sink(client).timeouts([(day, edge) for day, *edge in client.rows(TIMED_OUT)])  # type: ignore[misc]
+    sink = Sink(client)
+    sink.edge_totals(client.rows(f"SELECT {', '.join(EDGE_COUNTS)} FROM edge_counts"))
+    sink.timeouts([(day, edge) for day, *edge in client.rows(TIMED_OUT)])  # type: ignore[misc]
     asyncio.run(first_offsets(settings))
     (((there, counts),)) = client.rows("SELECT (SELECT count() FROM moves), (SELECT count() FROM edge_counts)")
     print(f"{there:,} moves, {counts:,} rows of edge_counts, made in {time.monotonic() - begun:.0f} s", flush=True)

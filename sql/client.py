@@ -172,6 +172,11 @@ class Client:
         """A statement without a result, such as DDL; `query_id` as in `table`."""
         self.table(sql, params, query_id=query_id)
 
+    def write(self, sql: str, params: Params | None = None) -> None:
+        """An INSERT … SELECT, with the settings of `insert`."""
+        with self._named_errors():
+            self._driver.execute(sql, _rendered(params), settings=_INSERT)
+
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Insert columns of one length as one block, and wait until it stands.
 

@@ -14,7 +14,7 @@ _EDGE = "site_id, bot_id, step, dialog, move, message, next_step, next_dialog"
 _DIFFERENCES = f"""
 SELECT {_EDGE}, sum(sign) AS surplus
 FROM (
-    SELECT {_EDGE}, counted AS sign FROM edge_totals FINAL WHERE day = {{day:Date}}
+    SELECT {_EDGE}, moves AS sign FROM edge_totals FINAL WHERE day = {{day:Date}}
     UNION ALL
     SELECT {_EDGE}, toInt64(-1) FROM moves FINAL WHERE day = {{day:Date}}
 )

@@ -28,24 +28,36 @@ EDGE_COUNTS = (
     "topic", "partition", "day", "site_id", "bot_id", "step", "dialog", "move", "message", "next_step", "next_dialog",
     "moves", "upto",
 )  # fmt: skip
+_DAY, _UPTO = EDGE_COUNTS.index("day"), EDGE_COUNTS.index("upto")
 BOTS = (
     "site_id", "bot_id", "name", "in_use", "channel", "category", "occurred_at", "received_at", "partition", "offset",
 )  # fmt: skip
 DEAD_LETTERS = ("topic", "partition", "offset", "key", "value", "reason", "detail", "received_at")
 PROGRESS = ("topic", "partition", "offset", "time", "log_end")
 
-#: The timeouts of these edges, counted anew from those that stand. Of each of its keys `timeouts` later has the same
-#: version or a greater one: so the greater sum of them is the later count, and the same sum the same count.
-_RECOUNT = f"""
-INSERT INTO edge_totals (site_id, day, edge, {", ".join(EDGE)}, totals, written_on)
-SELECT site_id, day, edge, {", ".join(EDGE)},
-    initializeAggregation('maxForEachState',
-        [bitOr(bitShiftLeft(toUInt128(sum(version)), 64), toUInt128(countIf(is_deleted = 0)))]),
-    max(written_on)
+_TOTAL = f"INSERT INTO edge_totals (site_id, day, edge, {', '.join(EDGE)}, moves, version) "
+#: One thread: there is little to read, and others wait for the processor.
+_GROUPED = f"""GROUP BY site_id, day, edge, {", ".join(EDGE)}
+SETTINGS max_threads = 1, max_insert_threads = 1, optimize_move_to_prewhere_if_final = 1"""
+
+#: The totals of the edges of which there are rows up to these offsets, of whichever partition, counted anew from the
+#: newest row of each. Of each partition `edge_counts` later has the same offset or a greater one (+ 1: the first record
+#: has offset 0): so the greater sum of them is the later total, and the same sum the same total.
+_TOTALS = f"""
+{_TOTAL}
+SELECT site_id, day, edge, {", ".join(EDGE)}, sum(moves), sum(upto + 1)
+FROM edge_counts FINAL
+WHERE day IN {{days:Array(Date)}} AND edge IN (
+    SELECT edge FROM edge_counts WHERE day IN {{days:Array(Date)}} AND upto IN {{offsets:Array(UInt64)}})
+{_GROUPED}
+"""
+#: The timeouts of these edges, counted anew from those that stand; the same of each of their keys and its version.
+_TIMEOUTS = f"""
+{_TOTAL}
+SELECT site_id, day, edge, {", ".join(EDGE)}, countIf(is_deleted = 0), sum(version)
 FROM timeouts FINAL
 WHERE day IN {{days:Array(Date)}} AND {OF_EDGES}
-GROUP BY site_id, day, edge, {", ".join(EDGE)}
-SETTINGS max_partitions_per_insert_block = 0
+{_GROUPED}
 """
 
 
@@ -68,13 +80,19 @@ class Sink:
         """Count the timeouts of these edges anew; `moves` has brought them to `timeouts` before."""
         for some in slices(edges):
             days = {day for day, _ in some}
-            self._client.run(_RECOUNT, {"days": list(days), **edge_parameters([edge for _, edge in some])})
+            self._client.write(_TIMEOUTS, {"days": list(days), **edge_parameters([edge for _, edge in some])})
 
     def rooms(self, rows: Rows) -> None:
         self._insert("rooms", ROOMS, rows)
 
     def edge_counts(self, rows: Rows) -> None:
         self._insert("edge_counts", EDGE_COUNTS, rows)
+
+    def edge_totals(self, rows: Rows) -> None:
+        """Count the edges of these rows of `edge_counts` anew, over all partitions; they stand there before."""
+        if rows:
+            days, offsets = {row[_DAY] for row in rows}, {row[_UPTO] for row in rows}
+            self._client.write(_TOTALS, {"days": list(days), "offsets": list(offsets)})
 
     def bots(self, rows: Rows) -> None:
         self._insert("bots", BOTS, rows)

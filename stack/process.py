@@ -48,7 +48,9 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=cwd,
-                start_new_session=True,
+                # of its parent's session: Linux may share the processor between sessions first (autogroup), and nice
+                # values, of which those of ClickHouse's threads differ, count only within one
+                process_group=0,
             )
         self.pid = self._popen.pid
 

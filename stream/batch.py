@@ -1,7 +1,7 @@
 """What a batch does, and in which order (DESIGN.md, Delivery 6 and 7). At least once: every step may happen again.
 
     prepare: read back the rooms not in memory -> fold -> count, reading back the counts not in memory
-    write: turns, dead_letters -> moves -> timeouts -> rooms -> edge_counts -> progress; then ack, commit
+    write: turns, dead_letters -> moves -> timeouts -> rooms -> edge_counts, edge_totals -> progress; then ack, commit
 
 Each insert is synchronous and comes before the next, so that whoever finds a row finds what it came from. What is
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
@@ -88,6 +88,7 @@ class Writes(Protocol):
     def timeouts(self, edges: Collection[TimeoutEdge]) -> None: ...
     def rooms(self, rows: Rows) -> None: ...
     def edge_counts(self, rows: Rows) -> None: ...
+    def edge_totals(self, rows: Rows) -> None: ...
     def progress(self, rows: Rows) -> None: ...
 
 
@@ -175,6 +176,7 @@ class Batches:
         insist("timeouts", lambda: self._writes.timeouts(output.timeouts))
         insist("rooms", lambda: self._writes.rooms(output.rooms))
         insist("edge_counts", lambda: self._writes.edge_counts(output.edge_counts))
+        insist("edge_totals", lambda: self._writes.edge_totals(output.edge_counts))
         insist("progress", lambda: self._writes.progress(output.progress))
         prepared.written.set()
         metrics.add(prepared.tallies, output)

@@ -99,8 +99,8 @@ class Counts:
         """Count a batch's changes of a partition; the rows to be written, in the order of `restore_days`.
 
         `last`: the batch's last offset. Each edge that was touched is written, also where its changes add up to
-        nothing, else a zombie's row of before would stand; or where all were counted before: ClickHouse may have died
-        between edge_counts and what hangs on it, edge_totals.
+        nothing, else a zombie's row of before would stand; or where all were counted before: a worker may have died
+        between edge_counts and edge_totals, which has the edges of the rows written.
         """
         touched: dict[date, dict[Edge, list[int]]] = {}
         for offset, day, edge, sign in changes:

@@ -21,7 +21,7 @@ _TABLES = {
     "moves": "* EXCEPT (written_on) FROM moves FINAL",
     "rooms": "* EXCEPT (written_on) FROM rooms FINAL",
     "edge_counts": "* EXCEPT (written_on, upto) FROM edge_counts FINAL",
-    "edge_totals": "* EXCEPT (written_on, totals), counted FROM edge_totals FINAL",
+    "edge_totals": "* EXCEPT (written_on, version) FROM edge_totals FINAL",
     "timeouts": "* EXCEPT (written_on) FROM timeouts FINAL WHERE is_deleted = 0",
     "bots": "* FROM bots FINAL",
     "dead_letters": "* EXCEPT (written_at) FROM dead_letters FINAL",

@@ -22,7 +22,7 @@ from tests.unit.memory_tables import MemoryTables
 
 WAIT, IDLE = 30_000, 86_400_000
 READS = ("partition_time", "known_rooms", "entries", "silent_rooms", "counts", "edges")
-WRITES = ("turns", "dead_letters", "bots", "moves", "timeouts", "rooms", "edge_counts", "progress")
+WRITES = ("turns", "dead_letters", "bots", "moves", "timeouts", "rooms", "edge_counts", "edge_totals", "progress")
 
 
 class World:

@@ -64,6 +64,8 @@ def _insert(name: str) -> str:
     return f'        insist("{name}", lambda: self._writes.{name}(output.{name}))\n'
 
 
+_TOTALS = '        insist("edge_totals", lambda: self._writes.edge_totals(output.edge_counts))\n'
+
 GUARDS = (
     # -- time, waiting, duplicates (Delivery 1 to 3) -------------------------------------------------------------------
     Guard("2", "what falls due by a record's time is folded before the record", _BATCH,
@@ -117,8 +119,18 @@ GUARDS = (
           _insert("timeouts"), _insert("rooms") + _insert("timeouts"),
           f"{_LIVE}test_clickhouse_dies_between_a_timeout_and_its_count"),
     Guard("6", "of two counts of timeouts the later one stands", "sql/sink.py",
-          "toUInt128(sum(version))", "toUInt128(1)",
+          "countIf(is_deleted = 0), sum(version)", "countIf(is_deleted = 0), 1",
           f"{_LIVE}test_a_count_of_timeouts_that_comes_late_changes_nothing"),
+    Guard("6", "of two totals of an edge the later one stands", "sql/sink.py",
+          "sum(moves), sum(upto + 1)", "sum(moves), max(upto + 1)",
+          f"{_LIVE}test_a_total_that_comes_late_changes_nothing"),
+    Guard("6", "offsets begin at 0, and what the first record made counts", "sql/sink.py",
+          "sum(upto + 1)", "sum(upto)", f"{_LIVE}test_a_total_that_comes_late_changes_nothing"),
+    Guard("6", "a total is of the newest row of each partition", "sql/sink.py",
+          "FROM edge_counts FINAL", "FROM edge_counts", f"{_LIVE}test_a_total_is_of_all_partitions_and_topics"),
+    Guard("6", "totals are counted after `edge_counts`", _BATCH,
+          _insert("edge_counts") + _TOTALS, _TOTALS + _insert("edge_counts"),
+          f"{_LIVE}test_live_counts_are_the_moves_that_stand"),
     Guard("6", "progress last", _BATCH, _insert("rooms"), _insert("progress") + _insert("rooms"),
           f"{_GUARDS}test_whoever_finds_a_row_finds_what_it_came_from"),
     Guard("6", "a batch counts as written after its last insert", _BATCH,

@@ -28,7 +28,7 @@ class MemoryTables:
         self.rooms_rows: dict[tuple[Any, ...], tuple[int, int, dict[str, Any]]] = {}
         self.counts_rows: dict[tuple[Any, ...], tuple[int, int]] = {}
         self.timeouts_rows: dict[tuple[Any, ...], dict[tuple[RoomKey, int], int]] = {}
-        self.timed_out: dict[tuple[Any, ...], tuple[int, int]] = {}
+        self.totals_rows: dict[tuple[Any, ...], tuple[int, int]] = {}
         self.times: dict[tuple[str, int, int], int] = {}
         self.ties: list[Any] = []
         self.crash_at: int | None = None
@@ -111,8 +111,7 @@ class MemoryTables:
         self._may_crash()
         for day, edge in edges:
             versions = self.timeouts_rows[day, *edge].values()
-            anew = sum(versions), sum(version % 2 for version in versions)
-            self.timed_out[day, *edge] = max(anew, self.timed_out.get((day, *edge), anew))
+            self._total((day, *edge), sum(versions), sum(version % 2 for version in versions))
 
     def rooms(self, rows: Any) -> None:
         self._may_crash()
@@ -128,6 +127,17 @@ class MemoryTables:
             for *key, moves, upto in (row for row in rows if row[2] == day):
                 if upto >= self.counts_rows.get(tuple(key), (0, -1))[1]:
                     self.counts_rows[tuple(key)] = moves, upto
+
+    def edge_totals(self, rows: Any) -> None:
+        """Each edge of these rows over all partitions, as far as its rows stand."""
+        self._may_crash()
+        for edge in {row[2:-2] for row in rows}:
+            standing = [row for key, row in self.counts_rows.items() if key[2:] == edge]
+            self._total(edge, sum(upto + 1 for _, upto in standing), sum(moves for moves, _ in standing))
+
+    def _total(self, edge: tuple[Any, ...], version: int, moves: int) -> None:
+        assert self.totals_rows.get(edge, (version, moves)) <= (version, moves), "nothing else was read meanwhile"
+        self.totals_rows[edge] = version, moves
 
     def progress(self, rows: Any) -> None:
         self._may_crash()
@@ -157,13 +167,8 @@ class MemoryTables:
         return {key: row for key, (_, is_deleted, row) in table.items() if not is_deleted}
 
     def totals(self) -> Counter[tuple[Any, ...]]:
-        """What live_counts would say, by (day, *edge): `edge_counts` over all partitions, and the timeouts."""
-        totals: Counter[tuple[Any, ...]] = Counter()
-        for key, (moves, _) in self.counts_rows.items():
-            totals[key[2:]] += moves
-        for edge, (_, count) in self.timed_out.items():
-            totals[edge] += count
-        return +totals
+        """What live_counts would say, by (day, *edge)."""
+        return +Counter({edge: moves for edge, (_, moves) in self.totals_rows.items()})
 
     def counted_anew(self) -> Counter[tuple[Any, ...]]:
         """What that must be: the rows that stand, by (day, *edge)."""

@@ -14,6 +14,7 @@ from stream.counts import Change, Counts
 from stream.poll import Place
 
 PLACE: Place = ("chatbot.turns", 3)
+OTHER: Place = ("chatbot.turns", 4)
 FIRST = date(2026, 11, 1)
 
 
@@ -31,20 +32,32 @@ def changes_of(rng: random.Random, offset: int) -> list[Change]:
 class Table:
     """edge_counts: of each key the row with the greatest `upto`; a day's rows of an insert appear at once.
 
-    `totals`: edge_totals, the same a moment later.
+    `totals`: edge_totals, counted anew from these, and written a moment later.
     """
 
     def __init__(self) -> None:
         self.rows: dict[tuple[Any, ...], tuple[int, int]] = {}
         self.totals: dict[tuple[Any, ...], tuple[int, int]] = {}
+        self.late: list[dict[tuple[Any, ...], tuple[int, int]]] = []
 
-    def insert(self, rows: list[tuple[Any, ...]], *, torn: bool = False) -> None:
-        """`torn`: ClickHouse dies between the two."""
+    def insert(self, rows: list[tuple[Any, ...]], *, torn: bool = False, late: bool = False) -> None:
+        """`torn`: the worker dies before it counts the totals; `late`: it stands still before it writes them."""
         for *key, moves, upto in rows:
             if upto >= self.rows.get(tuple(key), (0, -1))[1]:
                 self.rows[tuple(key)] = moves, upto
-            if not torn and upto >= self.totals.get(tuple(key), (0, -1))[1]:
-                self.totals[tuple(key)] = moves, upto
+        if not torn:
+            self.late.append({row[2:-2]: self._total(row[2:-2]) for row in rows})
+        while self.late and not late:
+            self.write(self.late.pop())
+
+    def _total(self, edge: tuple[Any, ...]) -> tuple[int, int]:
+        standing = [row for key, row in self.rows.items() if key[2:] == edge]
+        return sum(moves for moves, _ in standing), sum(upto + 1 for _, upto in standing)
+
+    def write(self, totals: dict[tuple[Any, ...], tuple[int, int]]) -> None:
+        for edge, (moves, version) in totals.items():
+            if version >= self.totals.get(edge, (0, -1))[1]:
+                self.totals[edge] = moves, version
 
     def days(self, asked: set[PlaceDay], most: int) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
@@ -62,23 +75,25 @@ class Table:
 class Worker:
     """Reads on from an offset; what it has counted is inserted now, later, or never."""
 
-    def __init__(self, log: list[list[Change]], table: Table, offset: int, most_edges: int) -> None:
-        self.log, self.table, self.offset = log, table, offset
+    def __init__(
+        self, log: list[list[Change]], table: Table, offset: int, most_edges: int, place: Place = PLACE
+    ) -> None:
+        self.log, self.table, self.offset, self.place = log, table, offset, place
         self.counts = Counts(most_edges)
         self.pending: list[list[tuple[Any, ...]]] = []
 
-    def batch(self, size: int) -> None:
+    def batch(self, size: int, *, late: bool = False) -> None:
         some = [change for record in self.log[self.offset : self.offset + size] for change in record]
-        if days := self.counts.unknown_days({PLACE: some}):
+        if days := self.counts.unknown_days({self.place: some}):
             self.write()  # what is counted must stand before it is read back
             self.counts.restore_days(days, self.table.days(days, self.counts.most_of_a_day))
-        if edges := self.counts.unknown_edges({PLACE: some}):
+        if edges := self.counts.unknown_edges({self.place: some}):
             self.write()
             self.counts.restore_edges(edges, self.table.edges(edges))
         self.offset = min(self.offset + size, len(self.log))
-        self.pending.append(self.counts.count(PLACE, some, self.offset - 1))
+        self.pending.append(self.counts.count(self.place, some, self.offset - 1))
         if len(self.pending) > 1:
-            self.table.insert(self.pending.pop(0))
+            self.table.insert(self.pending.pop(0), late=late)
             self.counts.shrink()
 
     def write(self) -> None:
@@ -93,9 +108,10 @@ def test_crashes_replays_and_zombies_count_once(seed: int) -> None:
     log = [changes_of(rng, offset) for offset in range(rng.choice((5, 40, 150)))]
     table, committed, zombies = Table(), 0, list[Worker]()
     most = rng.choice((1, 3, 100))
-    worker = Worker(log, table, 0, most)
-    while worker.offset < len(log):
-        worker.batch(rng.choice((1, 2, 9)))
+    worker, other = Worker(log, table, 0, most), Worker(log, table, 0, most, OTHER)
+    while min(worker.offset, other.offset) < len(log):
+        worker.batch(rng.choice((1, 2, 9)), late=rng.random() < 0.3)
+        other.batch(rng.choice((1, 3)), late=rng.random() < 0.3)
         if rng.random() < 0.3:
             worker.write()
             committed = rng.randint(committed, worker.offset)
@@ -108,14 +124,17 @@ def test_crashes_replays_and_zombies_count_once(seed: int) -> None:
             worker = Worker(log, table, committed, most)
         if zombies and rng.random() < 0.5:
             rng.choice(zombies).batch(3)
-    for one in rng.sample([*zombies, worker], len(zombies) + 1):
+    for one in rng.sample([*zombies, worker, other], len(zombies) + 2):
         one.write()
     expected: Counter[tuple[date, Edge]] = Counter()
     for record in log:
         for _, day, of, sign in record:
             expected[day, of] += sign
-    for stands in (table.rows, table.totals):
-        assert +Counter({(key[2], tuple(key[3:])): moves for key, (moves, _) in stands.items()}) == +expected
+    for place in (PLACE, OTHER):
+        found = {(key[2], key[3:]): moves for key, (moves, _) in table.rows.items() if key[:2] == place}
+        assert +Counter(found) == +expected
+    totals = Counter({(key[0], key[1:]): moves for key, (moves, _) in table.totals.items()})
+    assert +totals == +expected + expected
 
 
 def known(counts: Counts, some: list[Change], rows: Iterable[tuple[Any, ...]] = ()) -> dict[PlaceDay, set[Edge]]:
@@ -135,7 +154,7 @@ def test_an_edge_whose_changes_add_up_to_nothing_is_written() -> None:
 
 
 def test_what_was_counted_before_is_written_once_more() -> None:
-    """ClickHouse may have died between edge_counts, which has it, and edge_totals."""
+    """A worker may have died between edge_counts, which has it, and edge_totals."""
     counts, some = Counts(), [(7, FIRST, edge("a"), 1)]
     known(counts, some, [(*PLACE, FIRST, *edge("a"), 5, 9)])
     assert counts.count(PLACE, some, 8) == [(*PLACE, FIRST, *edge("a"), 5, 9)]
