@@ -50,6 +50,10 @@ ENOUGH = 30_000
 #: The same in bytes: records may be large.
 ENOUGH_BYTES = 32_000_000
 
+#: From so many queued records on the next batch is folded while the one before is written. Fewer wait for its end, and
+#: so does what comes till then: taken at once they would wait as long, and what comes after them for two batches.
+WORTH_FOLDING = 2_000
+
 
 class Writer:
     """Between the agent and `Batches`: what is queued, what was handed out and is not committed yet, what is quiet."""
@@ -69,7 +73,7 @@ class Writer:
         self._health = health or Health()
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._queued = self._queued_bytes = 0
-        self._space = asyncio.Event()
+        self._space, self._worth_folding = asyncio.Event(), asyncio.Event()
         self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
         self._generation: int | None = None
         self._looked_at = self._quiet_at = float("-inf")
@@ -87,12 +91,16 @@ class Writer:
         self._queued += len(event.value)
         self._queued_bytes += sum(len(record.value or b"") for record in event.value)
         self._queue.put_nowait(event)
+        if self._queued >= WORTH_FOLDING or self._queued_bytes >= ENOUGH_BYTES:
+            self._worth_folding.set()
 
     async def run(self) -> None:
         """Write polls until the worker stops. Anything unexpected ends the process: nothing may be acked after it."""
         writing: asyncio.Task[None] | None = None
         try:
             while not self._stopping.is_set():
+                if writing is not None:
+                    await self._until_worth_folding(writing)
                 taken = await self._take()
                 self._health.turned()
                 if self._stopping.is_set():
@@ -140,6 +148,12 @@ class Writer:
         silences = [self._consumer.silent_s(tp) for tp in self._app.consumer.assignment()]
         return bool(silences) and min(silences) > SILENT_S
 
+    async def _until_worth_folding(self, writing: asyncio.Task[None]) -> None:
+        """Until enough is queued, or the batch before is written."""
+        enough = asyncio.create_task(self._worth_folding.wait())
+        await asyncio.wait((writing, enough), return_when=asyncio.FIRST_COMPLETED)
+        enough.cancel()
+
     async def _take(self) -> list[Any]:
         """All that is queued; nothing, after a second without anything."""
         try:
@@ -150,6 +164,7 @@ class Writer:
             events.append(self._queue.get_nowait())
         self._queued = self._queued_bytes = 0
         self._space.set()
+        self._worth_folding.clear()
         return events
 
     def _quiet(self, spoke: set[Place]) -> Quiet | None:

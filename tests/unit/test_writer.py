@@ -11,9 +11,12 @@ from faust.types import TP
 
 from journey.calendar import Calendar
 from journey.events import TOPIC_LIVE
-from stream.agents import ENOUGH, ENOUGH_BYTES, SILENT_S, Writer
+from stream.agents import ENOUGH, ENOUGH_BYTES, SILENT_S, WORTH_FOLDING, Writer
+from stream.batch import Output, Prepared
+from stream.poll import Poll
 from tests.unit.memory_tables import MemoryTables
 from tests.unit.test_delivery import worker
+from tests.waiting import until
 
 HERE = TP(TOPIC_LIVE, 0)
 
@@ -38,6 +41,9 @@ class Consumer:
 
     def knows_coordinator(self) -> bool:
         return self.coordinator
+
+    async def commit(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -67,6 +73,47 @@ async def test_who_hands_over_waits_while_too_much_is_queued(writer: Writer, rec
     assert len(await writer._take()) == 1
     await more
     assert len(await writer._take()) == 1
+
+
+class Slow:
+    """Batches that are written once they may be; `folded`: how many records each had."""
+
+    def __init__(self, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folded: list[int] = []
+        self.may_be_written = Flag()
+        monkeypatch.setattr(writer._batches, "prepare", self._prepare)
+        monkeypatch.setattr(writer._batches, "write", lambda _: self.may_be_written.wait(60))
+
+    def _prepare(self, polls: list[Poll], _: Any) -> Prepared:
+        self.folded.append(sum(len(poll.records) for poll in polls))
+        return Prepared(Output(), {}, set(), {}, Flag())
+
+
+def event(records: int) -> Any:
+    message = SimpleNamespace(topic=HERE.topic, partition=HERE.partition, offset=0, generation_id=None)
+    return SimpleNamespace(message=message, value=[SimpleNamespace(value=b"x", offset=0)] * records)
+
+
+async def test_what_comes_while_a_batch_is_written_joins_the_next_one(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken one by one, the last would wait for two batches; but much is folded meanwhile."""
+    slow = Slow(writer, monkeypatch)
+    running = asyncio.create_task(writer.run())
+    for records in (1, 2, 3):
+        await writer.put(event(records))
+        await asyncio.sleep(0.1)
+    assert slow.folded == [1]
+    slow.may_be_written.set()
+    await asyncio.to_thread(until, lambda: slow.folded == [1, 5])
+    slow.may_be_written.clear()
+    await writer.put(event(1))
+    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, 1])
+    await writer.put(event(WORTH_FOLDING))
+    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, 1, WORTH_FOLDING])
+    writer._stopping.set()
+    slow.may_be_written.set()
+    await running
 
 
 async def test_a_record_without_a_value_is_nothing_to_wait_for(writer: Writer) -> None:
