@@ -91,7 +91,7 @@ class Writer:
         self._queued += len(event.value)
         self._queued_bytes += sum(len(record.value or b"") for record in event.value)
         self._queue.put_nowait(event)
-        if self._queued >= WORTH_FOLDING or self._queued_bytes >= ENOUGH_BYTES:
+        if self._queued >= WORTH_FOLDING:
             self._worth_folding.set()
 
     async def run(self) -> None:

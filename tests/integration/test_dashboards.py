@@ -11,10 +11,10 @@ import yaml
 from clickhouse_driver import Client as Driver
 
 from sql.client import Client
+from tests.counted_edges import count_edges
 from tests.integration.made_rooms import SITE
 from tests.integration.shop import BOT, live_rooms, seal, show_live, yesterday
 from tests.monitoring import GRAFANA, dashboards, queries
-from tests.timed_out import count_timeouts
 
 PLUGIN = "grafana-clickhouse-datasource"
 #: A bot's name that would end the text that it stands in.
@@ -47,7 +47,7 @@ def lay(client: Client) -> None:
         "next_dialog, moves, upto) SELECT 'chatbot.turns', 0, day, site_id, bot_id, step, dialog, move, message, "
         "next_step, next_dialog, count(), 9 FROM moves FINAL WHERE part < 9 GROUP BY ALL"
     )
-    count_timeouts(client)
+    count_edges(client)
     client.run(
         "INSERT INTO progress (topic, partition, offset, time, log_end, written_at) "
         "SELECT 'chatbot.turns', number, 10, now64(3) - 5, 12, now64(3) FROM numbers(2)"

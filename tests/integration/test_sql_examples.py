@@ -16,6 +16,7 @@ from journey.balance import WAYS_OUT
 from journey.room import Row
 from sql.client import Client
 from sql.sink import BOTS, ROOMS
+from tests.counted_edges import count_edges
 from tests.integration.made_rooms import (
     SEOUL,
     SITE,
@@ -30,7 +31,6 @@ from tests.integration.made_rooms import (
     sealed,
 )
 from tests.integration.test_sql_docs import DOCS, NAMES, described
-from tests.timed_out import count_timeouts
 
 Rows = list[tuple[Any, ...]]
 
@@ -138,7 +138,7 @@ def _lay(client: Client, shop: Shop) -> None:
         "message, next_step, next_dialog, count(), 7 FROM moves FINAL WHERE part < 9 GROUP BY p, day, site_id, bot_id, "
         "step, dialog, move, message, next_step, next_dialog"
     )
-    count_timeouts(client)
+    count_edges(client)
     told = [(SITE, BOT, "주문 봇", True, "", "", 1, 1, 0, 1), (SITE, "y", "끔", False, "", "", 1, 1, 0, 2)]
     insert_rows(client, "bots", BOTS, told)
     read = [("t", 0, 5, 5, 1), ("t", 1, 7, 9, 1)]

@@ -278,8 +278,8 @@ ROWS = (
     "number = 0, 'd' FROM numbers(5)",
     "rooms (site_id, bot_id, room_id, customer_id, version, opened_at, last_at, phase, phase_since) "
     "SELECT %(site)s, 'b', 'r', 'c', 2, now(), now(), 'waiting', now()",
-    "edge_counts (topic, day, site_id, bot_id, step, dialog, move, moves, upto) "
-    "SELECT 'chatbot.turns', toDate(now(), 'Asia/Seoul'), %(site)s, 'b', 1, 'd', 'error', 1, 1",
+    "edge_totals (day, site_id, bot_id, step, dialog, move, moves, version) "
+    "SELECT toDate(now(), 'Asia/Seoul'), %(site)s, 'b', 1, 'd', 'error', 1, 1",
     "daily (day, revision, kind, site_id, bot_id, number, step, dialog, move, moves, rooms) "
     "SELECT today() - 2, 1, arrayJoin(['node', 'edge']) AS k, "
     "%(site)s, 'b', 1, 1, 'd', if(k = 'edge', 'error', ''), 2, 1",
