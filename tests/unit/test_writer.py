@@ -3,6 +3,7 @@
 import asyncio
 import time
 from threading import Event as Flag
+from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,13 +77,13 @@ async def test_who_hands_over_waits_while_too_much_is_queued(writer: Writer, rec
 
 
 class Slow:
-    """Batches that are written once they may be; `folded`: how many records each had."""
+    """Batches that are written one by one, each once it may be; `folded`: how many records each had."""
 
     def __init__(self, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folded: list[int] = []
-        self.may_be_written = Flag()
+        self.one_may_be_written = Semaphore(0)
         monkeypatch.setattr(writer._batches, "prepare", self._prepare)
-        monkeypatch.setattr(writer._batches, "write", lambda _: self.may_be_written.wait(60))
+        monkeypatch.setattr(writer._batches, "write", lambda _: self.one_may_be_written.acquire(timeout=60))
 
     def _prepare(self, polls: list[Poll], _: Any) -> Prepared:
         self.folded.append(sum(len(poll.records) for poll in polls))
@@ -104,15 +105,16 @@ async def test_what_comes_while_a_batch_is_written_joins_the_next_one(
         await writer.put(event(records))
         await asyncio.sleep(0.1)
     assert slow.folded == [1]
-    slow.may_be_written.set()
+    slow.one_may_be_written.release()
     await asyncio.to_thread(until, lambda: slow.folded == [1, 5])
-    slow.may_be_written.clear()
-    await writer.put(event(1))
-    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, 1])
     await writer.put(event(WORTH_FOLDING))
-    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, 1, WORTH_FOLDING])
+    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, WORTH_FOLDING])
+    slow.one_may_be_written.release()
+    await writer.put(event(1))
+    await asyncio.sleep(0.3)
+    assert slow.folded == [1, 5, WORTH_FOLDING]
     writer._stopping.set()
-    slow.may_be_written.set()
+    slow.one_may_be_written.release(3)
     await running
 
 
