@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -157,12 +157,17 @@ class Client:
         """The rows of a query."""
         return self.table(sql, params).rows
 
-    def stream(self, sql: str, params: Params | None = None) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query as they come, never held whole; left early, query and connection end."""
+    def stream(
+        self, sql: str, params: Params | None = None, *, query_id: str | None = None
+    ) -> Generator[tuple[Any, ...], None, None]:
+        """The rows of a query as they come, never held whole; left early, query and connection end.
+
+        `query_id` as in `table`.
+        """
         whole = False
         try:
             with self._named_errors():
-                yield from self._driver.execute_iter(sql, _rendered(params))
+                yield from self._driver.execute_iter(sql, _rendered(params), query_id=query_id)
             whole = True
         finally:
             if not whole:

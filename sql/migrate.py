@@ -1,8 +1,9 @@
 """The tables by numbered migrations, and the views laid anew: what `turnpath migrate` does in ClickHouse.
 
-No transactions and no lock: every statement may be run twice, and by two at once. clickhouse-migrations takes the
-md5 of the raw files and so does not notice what is put into them; that is watched here. The time zone must not
-change after the first migration; the times to live are laid on the tables where they differ.
+No transactions: every statement may be run twice, since one that was killed begins its migration again. But not by two
+at once: who comes late would make again what a later migration has made anew. clickhouse-migrations takes the md5 of
+the raw files and so does not notice what is put into them; that is watched here. The time zone must not change after
+the first migration; the times to live are laid on the tables where they differ.
 """
 
 import re
@@ -17,36 +18,32 @@ from clickhouse_migrations.substitution import substitute
 
 from journey.errors import Crash
 from settings import Duration, Settings
-from sql.client import Client, ServerError, errors_named
+from sql.alone import alone
+from sql.client import Client, errors_named
 from sql.installation import check, note
 from sql.timezone import check_timezone
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VIEWS = Path(__file__).parent / "views"
 
-#: ClickHouse's codes for a table that is not there, or not any more.
-_GONE = {60, 218}
-
 _PART = re.compile(r"\$\{(part_\w+)\}")
 _TTL = re.compile(r" TTL (.+? \+ toIntervalDay)\((\d+)\)")
 
 
 def migrate(settings: Settings) -> None:
-    """Make the database and what is missing in it, and lay the views anew.
+    """Make the database and what is missing in it, and lay the views anew; one after the other, where two begin.
 
     Raises BadSetting where the time zone is not that of the first migration, Crash where a migration that was
-    applied has been edited since, and what sql.client.Client raises.
+    applied has been edited since, Retry where another one does not end, and what sql.client.Client raises.
     """
+    parts = urlsplit(settings.clickhouse)
+    server = parts._replace(path="").geturl()  # a session in a missing database cannot begin
+    database = parts.path.strip("/")
     values = variables(settings)
-    with Client(settings.clickhouse) as client:
-        if _exists(settings):
+    with alone(server, f"turnpath-{database}-migrate"), Client(settings.clickhouse) as client:
+        if _exists(server, database):
             _check(client, settings)
-        try:
-            _apply(settings, client, values)
-        except ServerError as error:
-            if error.code not in _GONE:
-                raise
-            _apply(settings, client, values)  # another one, at the same time, has made the table anew
+        _apply(settings, client, values)
         note(client, settings)
         _keep(client, values)
         lay_views(client, values)
@@ -80,12 +77,10 @@ def _days(time: Duration) -> str:
     return str(max(1, ceil(time.total_seconds() / 86400)))
 
 
-def _exists(settings: Settings) -> bool:
-    """Is there a database of that name? Asked without one: a session in a missing database cannot begin."""
-    url = urlsplit(settings.clickhouse)
-    with Client(url._replace(path="").geturl()) as client:
-        name = {"name": url.path.strip("/")}
-        return bool(client.rows("SELECT name FROM system.databases WHERE name = {name:String}", name))
+def _exists(server: str, database: str) -> bool:
+    with Client(server) as client:
+        found = client.rows("SELECT name FROM system.databases WHERE name = {name:String}", {"name": database})
+    return bool(found)
 
 
 def _check(client: Client, settings: Settings) -> None:

@@ -170,7 +170,7 @@ def test_a_missing_database_says_what_to_do(clickhouse_address: str) -> None:
 def test_a_stream_is_not_held_whole_and_may_be_left(client: Client) -> None:
     rows = client.stream("SELECT number FROM numbers(1000000000000)")
     assert [next(rows) for _ in range(3)] == [(0,), (1,), (2,)]
-    rows.close()  # type: ignore[attr-defined]
+    rows.close()
     assert client.rows("SELECT 1") == [(1,)]
     assert list(client.stream("SELECT number FROM numbers({n:UInt8})", {"n": 3})) == [(0,), (1,), (2,)]
     with pytest.raises(ServerError):

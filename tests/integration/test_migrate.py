@@ -1,26 +1,33 @@
-"""sql/migrate.py against a ClickHouse: made from nothing, again, by two at once, with changed settings."""
+"""sql/migrate.py against a ClickHouse: made from nothing, again, by several at once, with changed settings."""
 
 import re
+import subprocess
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
 
 from cli.migrate import command
-from journey.errors import BadSetting, Crash
+from journey.errors import BadSetting, Crash, Retry
 from settings import Settings
+from sql import alone as sql_alone
 from sql import migrate as sql_migrate
-from sql.client import Client
+from sql.alone import alone
+from sql.client import Client, SameIdRuns
 from sql.migrate import VIEWS, migrate
 from sql.sink import Sink
 from tests.conftest import somewhere
 
+ROOT = Path(__file__).parents[2]
 FILES = sorted(sql_migrate.MIGRATIONS.glob("*.sql"))
 #: Each is made, and one that a later migration drops is not there at the end.
 TABLES = {"schema_versions"}
@@ -70,7 +77,8 @@ def test_rows_stay_when_it_runs_again(fresh: Settings) -> None:
         assert client.rows("SELECT name FROM bots_list") == [("n",)]
 
 
-def test_two_at_once_do_no_harm(fresh: Settings) -> None:
+def test_of_several_at_once_one_does_it(fresh: Settings) -> None:
+    """Else who is late makes again, in a database of now, what a later migration has made anew."""
     failed: list[Exception] = []
 
     def run() -> None:
@@ -85,8 +93,35 @@ def test_two_at_once_do_no_harm(fresh: Settings) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    migrate(fresh)
     assert things(fresh) == (TABLES, {path.stem for path in VIEWS.glob("*.sql")})
+    with Client(fresh.clickhouse) as client:
+        noted = client.rows("SELECT version FROM schema_versions ORDER BY version")
+    assert noted == [(number,) for number in range(1, len(FILES) + 1)]
+
+
+def test_another_one_is_waited_for(fresh: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = urlsplit(fresh.clickhouse)
+    with alone(f"clickhouse://{url.netloc}", f"turnpath-{url.path[1:]}-migrate"):
+        monkeypatch.setattr(sql_alone, "_WAIT_S", 0.2)
+        with pytest.raises(Retry, match="another one has been under way"):
+            migrate(fresh)
+    migrate(fresh)
+
+
+def test_who_was_killed_holds_up_nobody(clickhouse_address: str) -> None:
+    holding = (
+        "import time; from sql.alone import alone\n"
+        f"with alone('clickhouse://{clickhouse_address}', 'killed'): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with Client(f"clickhouse://{clickhouse_address}") as client, pytest.raises(SameIdRuns):
+            client.table("SELECT 1", query_id="killed")
+        process.kill()
+    begun = time.monotonic()
+    with alone(f"clickhouse://{clickhouse_address}", "killed"):
+        assert time.monotonic() - begun < 10
 
 
 def test_the_days_are_those_of_the_time_zone(fresh: Settings) -> None:

@@ -3,7 +3,7 @@
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,12 @@ class Mortal(Client):
             self._may_die()
         return super().table(sql, params, query_id=query_id)
 
-    def stream(self, sql: str, params: Params | None = None) -> Iterator[tuple[Any, ...]]:
+    def stream(
+        self, sql: str, params: Params | None = None, *, query_id: str | None = None
+    ) -> Generator[tuple[Any, ...], None, None]:
         if Mortal.left == 0:
             self._may_die()
-        return super().stream(sql, params)
+        return super().stream(sql, params, query_id=query_id)
 
     def insert(self, table: str, columns: Any) -> None:
         self._may_die()
