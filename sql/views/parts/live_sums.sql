@@ -1,8 +1,9 @@
 -- One reading of the day's moves, summed by edge and by room. Each edge is then seen from its sides: 0 visits begin,
 -- 1 a way out, 2 agent_served; and each room, side 3, from where it has visits of the day that were not left on it.
--- Rooms and customers as states: a dialog's are those of the edges that lead to it, each once. Rooms by the lower half of
--- their hashes, which takes a sixth less than by all of it; and each is seen to be one room, so the count is exact
-SELECT from_step, from_dialog, move, message, to_step, to_dialog, count, old, room_set, customer_set, who,
+-- Rooms and customers as they come, counted later, since a dialog's are those of all edges that lead to it: as states of
+-- uniqExact each room would have its own of both, and these took a seventh of the processor's time. Rooms by the lower half
+-- of their hashes, which takes a sixth less than by all of it; and each is seen to be one room, so the count is exact
+SELECT from_step, from_dialog, move, message, to_step, to_dialog, count, old, its_rooms, its_customers, who,
     arrayJoin(multiIf(
         by_room, arrayMap(visit -> (3, visit), arrayDistinct(arrayFilter(
             visit -> countEqual(begun, visit) > countEqual(left, visit), begun))),
@@ -13,7 +14,7 @@ FROM (
     SELECT grouping(room) = 0 AS by_room, from_step, from_dialog, move, message, to_step, to_dialog,
         cityHash64(from_step, from_dialog) AS from_node, cityHash64(to_step, to_dialog) AS to_node,
         count() AS count, countIf(NOT fresh) AS old, any(customer) AS who, min(other_half) AS least, max(other_half) AS most,
-        uniqExactState(room) AS room_set, uniqExactState(customer) AS customer_set,
+        groupArray(room) AS its_rooms, groupArray(customer) AS its_customers,
         groupArrayIf(to_node, to_step > 0) AS begun,
         groupArrayIf(from_node, fresh AND move NOT IN ('start', 'agent_served')) AS left
     FROM (

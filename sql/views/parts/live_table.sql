@@ -5,13 +5,13 @@ SELECT node_step AS step, node_dialog AS dialog, inflow, rooms, customers, dropo
 FROM (
     SELECT anyIf(if(side = 0, to_step, from_step), side < 3) AS node_step,
         anyIf(if(side = 0, to_dialog, from_dialog), side < 3) AS node_dialog,
-        sumIf(count, side = 0) AS inflow, uniqExactMergeIf(room_set, side = 0) AS rooms,
-        uniqExactMergeIf(customer_set, side = 0) AS customers,
+        sumIf(count, side = 0) AS inflow, uniqExactArrayIf(its_rooms, side = 0) AS rooms,
+        uniqExactArrayIf(its_customers, side = 0) AS customers,
         sumIf(count, side = 1 AND move = 'dropout') AS dropouts, sumIf(old, side = 1) AS carried,
         toUInt64(inflow + carried - sumIf(count, side = 1)) AS open,
         countIf(side = 3) AS open_rooms, uniqExactIf(who, side = 3) AS open_customers,
         groupArrayIf((toString(move), toString(message), to_step, toString(to_dialog), count,
-            finalizeAggregation(room_set), finalizeAggregation(customer_set)), side IN (1, 2)) AS ways
+            arrayUniq(its_rooms), arrayUniq(its_customers)), side IN (1, 2)) AS ways
     FROM (${part_live_sums})
     GROUP BY node
 )
