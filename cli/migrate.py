@@ -11,8 +11,8 @@ from sql.migrate import migrate
 def command() -> None:
     """Make the topics in Kafka and the tables in ClickHouse where they are missing, and lay the views anew.
 
-    It may be run at any time, and again; of two at once one waits for the other. The time zone of the first run stays:
-    a day is what it says. `turnpath up` does this by itself.
+    It may be run at any time, and again; of two at once one waits for the other, for a minute. The time zone of the
+    first run stays: a day is what it says. `turnpath up` does this by itself.
     """
     settings = load()
     for sentence in make_topics(settings):

@@ -34,7 +34,7 @@ def migrate(settings: Settings) -> None:
     """Make the database and what is missing in it, and lay the views anew; one after the other, where two begin.
 
     Raises BadSetting where the time zone is not that of the first migration, Crash where a migration that was
-    applied has been edited since, Retry where another one does not end, and what sql.client.Client raises.
+    applied has been edited since, Busy where another one does not end, and what sql.client.Client raises.
     """
     parts = urlsplit(settings.clickhouse)
     server = parts._replace(path="").geturl()  # a session in a missing database cannot begin

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from journey.events import TOPIC_IMPORT
 from sql.client import Client
 from sql.edges import EDGE, OF_EDGES, TimeoutEdge, edge_parameters
 from sql.slices import slices
@@ -28,7 +29,7 @@ EDGE_COUNTS = (
     "topic", "partition", "day", "site_id", "bot_id", "step", "dialog", "move", "message", "next_step", "next_dialog",
     "moves", "upto",
 )  # fmt: skip
-_DAY, _UPTO = EDGE_COUNTS.index("day"), EDGE_COUNTS.index("upto")
+_DAY = EDGE_COUNTS.index("day")
 BOTS = (
     "site_id", "bot_id", "name", "in_use", "channel", "category", "occurred_at", "received_at", "partition", "offset",
 )  # fmt: skip
@@ -40,15 +41,19 @@ _TOTAL = f"INSERT INTO edge_totals (site_id, day, edge, {', '.join(EDGE)}, moves
 _GROUPED = f"""GROUP BY site_id, day, edge, {", ".join(EDGE)}
 SETTINGS max_threads = 1, max_insert_threads = 1, optimize_move_to_prewhere_if_final = 1"""
 
-#: The totals of the edges of which there are rows up to these offsets, of whichever partition, counted anew from the
-#: newest row of each. Of each partition `edge_counts` later has the same offset or a greater one (+ 1: the first record
-#: has offset 0): so the greater sum of them is the later total, and the same sum the same total.
+#: The totals of the edges of which there are rows up to these offsets of their partitions or above, counted anew from
+#: the newest row of each partition. Above: where another worker was ahead, its row may have taken the place of ours.
+#: Of each partition `edge_counts` later has the same offset or a greater one (+ 1: the first record has offset 0): so
+#: the greater sum of them is the later total, and the same sum the same total.
 _TOTALS = f"""
 {_TOTAL}
 SELECT site_id, day, edge, {", ".join(EDGE)}, sum(moves), sum(upto + 1)
 FROM edge_counts FINAL
 WHERE day IN {{days:Array(Date)}} AND edge IN (
-    SELECT edge FROM edge_counts WHERE day IN {{days:Array(Date)}} AND upto IN {{offsets:Array(UInt64)}})
+    SELECT edge FROM edge_counts
+    WHERE day IN {{days:Array(Date)}} AND upto >= transform(
+        toUInt64(2 * partition + (topic = '{TOPIC_IMPORT}')),
+        {{places:Array(UInt64)}}, {{least:Array(UInt64)}}, 18446744073709551615))
 {_GROUPED}
 """
 #: The timeouts of these edges, counted anew from those that stand; the same of each of their keys and its version.
@@ -91,8 +96,12 @@ class Sink:
     def edge_totals(self, rows: Rows) -> None:
         """Count the edges of these rows of `edge_counts` anew, over all partitions; they stand there before."""
         if rows:
-            days, offsets = {row[_DAY] for row in rows}, {row[_UPTO] for row in rows}
-            self._client.write(_TOTALS, {"days": list(days), "offsets": list(offsets)})
+            least: dict[int, int] = {}
+            for topic, partition, *_, upto in rows:
+                place = 2 * partition + (topic == TOPIC_IMPORT)
+                least[place] = min(upto, least.get(place, upto))
+            days = list({row[_DAY] for row in rows})
+            self._client.write(_TOTALS, {"days": days, "places": list(least), "least": list(least.values())})
 
     def bots(self, rows: Rows) -> None:
         self._insert("bots", BOTS, rows)

@@ -20,10 +20,11 @@ from faust.types import TP
 
 from journey.events import TOPIC_BOTS, TOPIC_IMPORT, TOPIC_LIVE
 from stream import metrics
-from stream.batch import Batches, Prepared
+from stream.batch import Batches
 from stream.health import Health
 from stream.outages import Stopped
 from stream.poll import Place, Poll
+from stream.prepared import Prepared
 from stream.transport import BatchConsumer, batch_schema
 from stream.windows import Quiet
 
@@ -50,9 +51,9 @@ ENOUGH = 30_000
 #: The same in bytes: records may be large.
 ENOUGH_BYTES = 32_000_000
 
-#: From so many queued records on the next batch is folded while the one before is written. Fewer wait for its end, and
-#: so does what comes till then: taken at once they would wait as long, and what comes after them for two batches.
-WORTH_FOLDING = 2_000
+#: The next batch is folded while the one before is counted: taken earlier it would be written no sooner, and what comes
+#: after it later. But so much takes longer to fold than to count: it is folded while rows are still written, too.
+MUCH = ENOUGH // 2
 
 
 class Writer:
@@ -73,7 +74,7 @@ class Writer:
         self._health = health or Health()
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._queued = self._queued_bytes = 0
-        self._space, self._worth_folding = asyncio.Event(), asyncio.Event()
+        self._space, self._much_queued = asyncio.Event(), asyncio.Event()
         self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
         self._generation: int | None = None
         self._looked_at = self._quiet_at = float("-inf")
@@ -91,28 +92,31 @@ class Writer:
         self._queued += len(event.value)
         self._queued_bytes += sum(len(record.value or b"") for record in event.value)
         self._queue.put_nowait(event)
-        if self._queued >= WORTH_FOLDING:
-            self._worth_folding.set()
+        if self._queued >= MUCH:
+            self._much_queued.set()
 
     async def run(self) -> None:
         """Write polls until the worker stops. Anything unexpected ends the process: nothing may be acked after it."""
-        writing: asyncio.Task[None] | None = None
+        rows: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        rows.set_result(None)
+        written = rows
         try:
             while not self._stopping.is_set():
-                if writing is not None:
-                    await self._until_worth_folding(writing)
+                await self._until_worth_folding(rows)
                 taken = await self._take()
                 self._health.turned()
                 if self._stopping.is_set():
-                    return
+                    break
                 events = self._current(taken)
                 quiet = self._quiet({(e.message.topic, e.message.partition) for e in events})
                 if not events and quiet is None:
                     continue
                 prepared = await asyncio.to_thread(self._batches.prepare, self._polls(events), quiet)
-                if writing is not None:
-                    await writing
-                writing = asyncio.create_task(self._write(events, prepared))
+                await written
+                rows = asyncio.create_task(asyncio.to_thread(self._batches.write_rows, prepared))
+                written = asyncio.create_task(self._write(rows, events, prepared))
+            if rows.done():
+                await written  # to hear whether it was given up
         except Stopped as stopped:
             log.info("batch given up", step=str(stopped))
         except Exception as error:
@@ -148,11 +152,11 @@ class Writer:
         silences = [self._consumer.silent_s(tp) for tp in self._app.consumer.assignment()]
         return bool(silences) and min(silences) > SILENT_S
 
-    async def _until_worth_folding(self, writing: asyncio.Task[None]) -> None:
-        """Until enough is queued, or the batch before is written."""
-        enough = asyncio.create_task(self._worth_folding.wait())
-        await asyncio.wait((writing, enough), return_when=asyncio.FIRST_COMPLETED)
-        enough.cancel()
+    async def _until_worth_folding(self, rows: asyncio.Future[None]) -> None:
+        """Until the rows of the batch before stand, or much is queued."""
+        much = asyncio.create_task(self._much_queued.wait())
+        await asyncio.wait((rows, much), return_when=asyncio.FIRST_COMPLETED)
+        much.cancel()
 
     async def _take(self) -> list[Any]:
         """All that is queued; nothing, after a second without anything."""
@@ -164,7 +168,7 @@ class Writer:
             events.append(self._queue.get_nowait())
         self._queued = self._queued_bytes = 0
         self._space.set()
-        self._worth_folding.clear()
+        self._much_queued.clear()
         return events
 
     def _quiet(self, spoke: set[Place]) -> Quiet | None:
@@ -200,10 +204,11 @@ class Writer:
             metrics.PARTITIONS.set(len(self._app.consumer.assignment()))
         return [event for event in events if event.message.generation_id == generation]
 
-    async def _write(self, events: list[Any], prepared: Prepared) -> None:
+    async def _write(self, rows: asyncio.Future[None], events: list[Any], prepared: Prepared) -> None:
         generation = self._generation
         try:
-            await asyncio.to_thread(self._batches.write, prepared)
+            await rows
+            await asyncio.to_thread(self._batches.write_counts, prepared)
             await self._settle(generation, events, prepared)
         except Stopped:
             raise

@@ -1,7 +1,8 @@
 """What a batch does, and in which order (DESIGN.md, Delivery 6 and 7). At least once: every step may happen again.
 
     prepare: read back the rooms not in memory -> fold -> count, reading back the counts not in memory
-    write: turns, dead_letters -> moves -> timeouts -> rooms -> edge_counts, edge_totals -> progress; then ack, commit
+    write rows: turns, dead_letters -> moves -> timeouts -> rooms
+    write counts: edge_counts, edge_totals -> progress; then ack, commit
 
 Each insert is synchronous and comes before the next, so that whoever finds a row finds what it came from. What is
 written is a function of the log: a batch that is done again, here or by another worker, writes the same rows.
@@ -12,7 +13,6 @@ from functools import partial
 from threading import Event as Flag
 from typing import Any, Protocol
 
-from msgspec import Struct
 from msgspec.structs import astuple
 
 from journey.calendar import Calendar
@@ -28,6 +28,7 @@ from stream.changes import Changes
 from stream.counts import MOST_EDGES, Change, Counts
 from stream.outages import Outages, Stopped
 from stream.poll import Decoded, Place, Poll, dead_letter, decode_all, seqs, shown
+from stream.prepared import Output, Prepared
 from stream.rooms import Rooms
 from stream.silence import Silence
 from stream.windows import Quiet, Ticks
@@ -37,34 +38,6 @@ READ_AT_ONCE = 5_000
 
 #: Of a room that is read back only to be closed; above every seq.
 NOTHING_COMES = 2**31
-
-
-class Output(Struct):
-    """The rows of a batch, by table; tuples as sql.sink names them. `timeouts`: edges to be counted anew."""
-
-    turns: list[tuple[Any, ...]] = []
-    dead_letters: list[tuple[Any, ...]] = []
-    moves: list[tuple[Any, ...]] = []
-    timeouts: set[TimeoutEdge] = set()
-    rooms: list[tuple[Any, ...]] = []
-    edge_counts: list[tuple[Any, ...]] = []
-    bots: list[tuple[Any, ...]] = []
-    progress: list[tuple[Any, ...]] = []
-
-
-class Prepared(Struct, frozen=True):
-    """A batch that is folded and not yet written, or being written.
-
-    `limits`: of each partition, up to where it may be committed once this is written; `rooms`: those with rows in it;
-    `ticks`: the partitions that need one, with their times (ms); `written`: set when it is; `tallies`: for the metrics.
-    """
-
-    output: Output
-    limits: dict[Place, int]
-    rooms: set[RoomKey]
-    ticks: dict[Place, int]
-    written: Flag
-    tallies: list[metrics.Tally] = []
 
 
 class Reads(Protocol):
@@ -95,8 +68,8 @@ class Writes(Protocol):
 class Batches:
     """Takes polls, and holds the rooms of each partition of one assignment.
 
-    `prepare` is called by one thread, one call after the other; `write` by another, in the same order, one batch
-    behind: so the engine inserts while the next batch is folded.
+    `prepare` is called by one thread, one call after the other; `write_rows` and `write_counts` by another, in the same
+    order, one batch behind: so the engine inserts while the next batch is folded.
 
     `wait`, `idle`: REORDER_WAIT and ROOM_IDLE in ms; `rooms_in_memory`, `edges_in_memory`: over all partitions;
     `stopping`: set when the worker is to end.
@@ -138,6 +111,11 @@ class Batches:
         self.write(prepared)
         return prepared.limits
 
+    def write(self, prepared: Prepared) -> None:
+        """Rows, then counts."""
+        self.write_rows(prepared)
+        self.write_counts(prepared)
+
     @metrics.STEP_S.labels("prepare").time()
     def prepare(self, polls: list[Poll], quiet: Quiet | None = None) -> Prepared:
         """Fold what these polls bring, at most one a partition, and what time brings to partitions that are quiet.
@@ -164,8 +142,8 @@ class Batches:
         self._latest = Prepared(output, limits, closed.union(*spoke), ticks, Flag(), tallies)
         return self._latest
 
-    @metrics.STEP_S.labels("write").time()
-    def write(self, prepared: Prepared) -> None:
+    @metrics.STEP_S.labels("write rows").time()
+    def write_rows(self, prepared: Prepared) -> None:
         """Insert what was prepared, table by table. Raises as `prepare` does."""
         output, insist = prepared.output, self.outages.insist
         insist("turns", lambda: self._writes.turns(output.turns))
@@ -175,6 +153,11 @@ class Batches:
         # before `rooms`, by which a silent room would not be found again
         insist("timeouts", lambda: self._writes.timeouts(output.timeouts))
         insist("rooms", lambda: self._writes.rooms(output.rooms))
+
+    @metrics.STEP_S.labels("write counts").time()
+    def write_counts(self, prepared: Prepared) -> None:
+        """Count it, once its rows stand, and write down how far the log is read. Raises as `prepare` does."""
+        output, insist = prepared.output, self.outages.insist
         insist("edge_counts", lambda: self._writes.edge_counts(output.edge_counts))
         insist("edge_totals", lambda: self._writes.edge_totals(output.edge_counts))
         insist("progress", lambda: self._writes.progress(output.progress))

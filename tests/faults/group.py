@@ -15,8 +15,9 @@ from faust.types import TP
 
 from journey.events import Tick
 from stream.agents import Writer
-from stream.batch import Batches, Prepared
+from stream.batch import Batches
 from stream.poll import Place
+from stream.prepared import Prepared
 from tests.unit.histories import Record
 from tests.unit.memory_tables import MemoryTables
 

@@ -249,6 +249,18 @@ def test_a_total_that_comes_late_changes_nothing(scene: Scene) -> None:
     assert live(scene.client, scene.site).total() == 12
 
 
+def test_a_row_that_anothers_newer_one_replaced_is_counted(scene: Scene) -> None:
+    """A worker that was ahead died before it counted totals; what we count of fewer records merges into its row."""
+    sink, edge = Sink(scene.client), (scene.site, "b", 1, "A", "start", "", 1, "B")
+    count(scene, (TOPIC_LIVE, 0), 5, 100)
+    ours = [(TOPIC_LIVE, 0, today(), *edge, 8, 150), (TOPIC_LIVE, 1, today(), *edge[:-1], "C", 1, 7)]
+    sink.edge_counts([(TOPIC_LIVE, 0, today(), *edge, 8, 200)])
+    sink.edge_counts(ours)
+    scene.client.run("OPTIMIZE TABLE edge_counts FINAL")
+    sink.edge_totals(ours)
+    assert live(scene.client, scene.site).total() == 8 + 1
+
+
 def test_totals_of_many_days_are_counted_in_one_batch(scene: Scene) -> None:
     """More than a hundred partitions of a table, which ClickHouse refuses unless it is told otherwise."""
     sink = Sink(scene.client)

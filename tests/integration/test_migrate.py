@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.migrate import command
-from journey.errors import BadSetting, Crash, Retry
+from journey.errors import BadSetting, Busy, Crash, Retry
 from settings import Settings
 from sql import alone as sql_alone
 from sql import migrate as sql_migrate
@@ -26,6 +26,7 @@ from sql.client import Client, SameIdRuns
 from sql.migrate import VIEWS, migrate
 from sql.sink import Sink
 from tests.conftest import somewhere
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(sql_migrate.MIGRATIONS.glob("*.sql"))
@@ -103,9 +104,26 @@ def test_another_one_is_waited_for(fresh: Settings, monkeypatch: pytest.MonkeyPa
     url = urlsplit(fresh.clickhouse)
     with alone(f"clickhouse://{url.netloc}", f"turnpath-{url.path[1:]}-migrate"):
         monkeypatch.setattr(sql_alone, "_WAIT_S", 0.2)
-        with pytest.raises(Retry, match="another one has been under way"):
+        with pytest.raises(Busy, match="another one has been under way"):
             migrate(fresh)
     migrate(fresh)
+
+
+def test_who_did_not_hold_the_others_off_to_the_end_says_so(clickhouse_address: str) -> None:
+    """An operator, or a server that was started again, ended the statement."""
+    url = f"clickhouse://{clickhouse_address}"
+    said = pytest.raises(Retry, match="another one may have run beside this one")
+    with Client(url) as client, said, alone(url, "ended"):
+        client.run("KILL QUERY WHERE query LIKE '%sleepEachRow(0.05)%' AND query NOT LIKE 'KILL%' SYNC")
+        until(lambda: not_running(client, "ended"))
+
+
+def not_running(client: Client, query_id: str) -> bool:
+    try:
+        client.table("SELECT 1", query_id=query_id)
+    except SameIdRuns:
+        return False
+    return True
 
 
 def test_who_was_killed_holds_up_nobody(clickhouse_address: str) -> None:

@@ -131,7 +131,7 @@ class MemoryTables:
     def edge_totals(self, rows: Any) -> None:
         """Each edge of these rows over all partitions, as far as its rows stand."""
         self._may_crash()
-        for edge in {row[2:-2] for row in rows}:
+        for edge in edges_of(rows, self.counts_rows):
             standing = [row for key, row in self.counts_rows.items() if key[2:] == edge]
             self._total(edge, sum(upto + 1 for _, upto in standing), sum(moves for moves, _ in standing))
 
@@ -178,6 +178,18 @@ class MemoryTables:
 def _edge_of(key: tuple[Any, ...], row: dict[str, Any]) -> tuple[Any, ...]:
     """(day, *edge) of a row of `moves`; `key` begins with its room, bot and day."""
     return (key[2], key[0].site_id, key[1], *(row[name] for name in _EDGE))
+
+
+def edges_of(rows: Any, standing: Mapping[tuple[Any, ...], tuple[int, int]]) -> set[tuple[Any, ...]]:
+    """The edges (day, *edge) of rows of edge_counts, found as the sink does: in what stands, by partition and `upto`.
+
+    A row may not stand any more: merged away by another worker's that was ahead.
+    """
+    least: dict[Any, int] = {}
+    for row in rows:
+        least[row[:2]] = min(row[-1], least.get(row[:2], row[-1]))
+    days = {row[2] for row in rows}
+    return {key[2:] for key, (_, upto) in standing.items() if key[2] in days and upto >= least.get(key[:2], upto + 1)}
 
 
 class Crashed(Exception):

@@ -12,6 +12,7 @@ from sql.edges import Edge
 from sql.readback import PlaceDay
 from stream.counts import Change, Counts
 from stream.poll import Place
+from tests.unit.memory_tables import edges_of
 
 PLACE: Place = ("chatbot.turns", 3)
 OTHER: Place = ("chatbot.turns", 4)
@@ -46,7 +47,7 @@ class Table:
             if upto >= self.rows.get(tuple(key), (0, -1))[1]:
                 self.rows[tuple(key)] = moves, upto
         if not torn:
-            self.late.append({row[2:-2]: self._total(row[2:-2]) for row in rows})
+            self.late.append({edge: self._total(edge) for edge in edges_of(rows, self.rows)})
         while self.late and not late:
             self.write(self.late.pop())
 

@@ -16,8 +16,9 @@ from journey.events import TOPIC_LIVE, Entry, Event, RoomKey, Tick
 from journey.fold import fold
 from journey.order import folded
 from stream import batch
-from stream.batch import Batches, Prepared
+from stream.batch import Batches
 from stream.poll import Poll
+from stream.prepared import Prepared
 from stream.windows import Quiet
 from tests.unit.histories import Record, random_log, received
 from tests.unit.memory_tables import Crashed, MemoryTables

@@ -12,9 +12,10 @@ import pytest
 from journey.calendar import Calendar
 from journey.events import TOPIC_IMPORT, TOPIC_LIVE, Entry, Event, RoomKey, Tick
 from stream import batch
-from stream.batch import NOTHING_COMES, Batches, Prepared
+from stream.batch import NOTHING_COMES, Batches
 from stream.changes import Changes
 from stream.poll import Place, Poll
+from stream.prepared import Prepared
 from stream.rooms import Rooms
 from stream.windows import Quiet
 from tests.unit.histories import T0, Record

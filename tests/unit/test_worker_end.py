@@ -1,5 +1,6 @@
 """How the worker's process ends, where something went wrong that nobody else would notice."""
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -18,8 +19,8 @@ from stack.parts import turnpath
 from stack.ports import free_port
 from stream import app
 from stream.agents import Writer
-from stream.batch import Output, Prepared
 from stream.outages import Outages
+from stream.prepared import Output, Prepared
 from stream.ticks import TickSender
 from tests.conftest import somewhere
 
@@ -49,7 +50,10 @@ async def test_a_stop_that_hangs_ends_with_what_brought_it_about(
     assert codes == [code]
 
 
-async def test_what_a_batch_does_not_expect_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["rows", "counts"])
+async def test_what_a_batch_does_not_expect_ends_the_process_at_once(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not only when the next batch comes by."""
     codes: list[int] = []
 
@@ -57,15 +61,17 @@ async def test_what_a_batch_does_not_expect_ends_the_process_at_once(monkeypatch
         codes.append(code)
         raise Ended
 
-    def fail(_: Prepared) -> None:
-        raise ValueError("nobody thought of this")
+    def write(step: str) -> None:
+        if step == where:
+            raise ValueError("nobody thought of this")
 
     monkeypatch.setattr(os, "_exit", leave)
     faked: Any = SimpleNamespace(consumer_generation_id=None)
-    batches: Any = SimpleNamespace(write=fail)
+    batches: Any = SimpleNamespace(write_counts=lambda _: write("counts"))
     writer = Writer(faked, batches, lambda: 0, lambda _: None, Flag())
+    rows = asyncio.create_task(asyncio.to_thread(write, "rows"))
     with pytest.raises(Ended):
-        await writer._write([], Prepared(Output(), {}, set(), {}, Flag()))
+        await writer._write(rows, [], Prepared(Output(), {}, set(), {}, Flag()))
     assert codes == [1]
 
 

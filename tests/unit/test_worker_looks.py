@@ -5,8 +5,8 @@ import pytest
 from journey.calendar import Calendar
 from journey.events import Event, RoomKey
 from stream import batch
-from stream.batch import Prepared
 from stream.poll import Poll
+from stream.prepared import Prepared
 from stream.silence import OVERLAP_MS
 from stream.windows import Quiet
 from tests.unit.histories import Record

@@ -154,7 +154,8 @@ def test_of_partitions_that_others_own_now_nothing_is_said() -> None:
 
 
 def test_a_batch_is_timed_as_a_whole_and_by_step() -> None:
-    steps = {step: Since("turnpath_worker_step_seconds_count", step=step) for step in ("prepare", "write", "moves")}
+    named = ("prepare", "write rows", "write counts", "moves")
+    steps = {step: Since("turnpath_worker_step_seconds_count", step=step) for step in named}
     batches = worker(MemoryTables(Calendar("UTC")), 100)
     batches.run([Poll(*PLACE, LOG, len(LOG))])
     assert {step: since.grown for step, since in steps.items()} == dict.fromkeys(steps, 1)

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from journey.calendar import Calendar
 from journey.events import TOPIC_LIVE
-from stream.agents import ENOUGH, ENOUGH_BYTES, SILENT_S, WORTH_FOLDING, Writer
-from stream.batch import Output, Prepared
+from stream.agents import ENOUGH, ENOUGH_BYTES, MUCH, SILENT_S, Writer
+from stream.outages import Stopped
 from stream.poll import Poll
+from stream.prepared import Output, Prepared
 from tests.unit.memory_tables import MemoryTables
 from tests.unit.test_delivery import worker
 from tests.waiting import until
@@ -77,13 +79,14 @@ async def test_who_hands_over_waits_while_too_much_is_queued(writer: Writer, rec
 
 
 class Slow:
-    """Batches that are written one by one, each once it may be; `folded`: how many records each had."""
+    """Batches whose rows and counts are written each once they may be; `folded`: how many records each had."""
 
     def __init__(self, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folded: list[int] = []
-        self.one_may_be_written = Semaphore(0)
+        self.rows, self.counts = Semaphore(0), Semaphore(0)
         monkeypatch.setattr(writer._batches, "prepare", self._prepare)
-        monkeypatch.setattr(writer._batches, "write", lambda _: self.one_may_be_written.acquire(timeout=60))
+        monkeypatch.setattr(writer._batches, "write_rows", lambda _: self.rows.acquire(timeout=60))
+        monkeypatch.setattr(writer._batches, "write_counts", lambda _: self.counts.acquire(timeout=60))
 
     def _prepare(self, polls: list[Poll], _: Any) -> Prepared:
         self.folded.append(sum(len(poll.records) for poll in polls))
@@ -95,26 +98,65 @@ def event(records: int) -> Any:
     return SimpleNamespace(message=message, value=[SimpleNamespace(value=b"x", offset=0)] * records)
 
 
-async def test_what_comes_while_a_batch_is_written_joins_the_next_one(
+async def test_what_comes_while_rows_are_written_joins_the_next_batch(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Taken one by one, the last would wait for two batches; but much is folded meanwhile."""
+    """Taken one by one, the last would wait for two batches; but while one is counted the next is folded."""
     slow = Slow(writer, monkeypatch)
     running = asyncio.create_task(writer.run())
     for records in (1, 2, 3):
         await writer.put(event(records))
         await asyncio.sleep(0.1)
     assert slow.folded == [1]
-    slow.one_may_be_written.release()
+    slow.rows.release()
     await asyncio.to_thread(until, lambda: slow.folded == [1, 5])
-    await writer.put(event(WORTH_FOLDING))
-    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, WORTH_FOLDING])
-    slow.one_may_be_written.release()
+    slow.rows.release()
     await writer.put(event(1))
     await asyncio.sleep(0.3)
-    assert slow.folded == [1, 5, WORTH_FOLDING]
+    assert slow.folded == [1, 5], "no rows before the batch before is counted"
+    slow.counts.release()
+    await asyncio.to_thread(until, lambda: slow.folded == [1, 5, 1])
+    await stopped(writer, slow, running)
+
+
+async def test_much_is_folded_while_rows_are_written(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(writer, monkeypatch)
+    running = asyncio.create_task(writer.run())
+    await writer.put(event(1))
+    await asyncio.to_thread(until, lambda: slow.folded == [1])
+    await writer.put(event(MUCH))
+    await asyncio.to_thread(until, lambda: slow.folded == [1, MUCH])
+    slow.rows.release()
+    slow.counts.release()
+    await writer.put(event(1))
+    await asyncio.sleep(0.3)
+    assert slow.folded == [1, MUCH]
+    await stopped(writer, slow, running)
+
+
+async def test_a_batch_that_is_given_up_is_said(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to stop while ClickHouse is away: `rows` gives up, and nobody else would say so."""
+
+    def give_up(_: Prepared) -> None:
+        assert writer._stopping.wait(60)
+        raise Stopped("turns")
+
+    slow = Slow(writer, monkeypatch)
+    monkeypatch.setattr(writer._batches, "write_rows", give_up)
+    with capture_logs() as said:
+        running = asyncio.create_task(writer.run())
+        await writer.put(event(1))
+        await asyncio.to_thread(until, lambda: slow.folded == [1])
+        await asyncio.sleep(0.2)
+        writer._stopping.set()
+        await running
+    assert [(line["event"], line["step"]) for line in said] == [("batch given up", "turns")]
+
+
+async def stopped(writer: Writer, slow: Slow, running: asyncio.Task[None]) -> None:
     writer._stopping.set()
-    slow.one_may_be_written.release(3)
+    slow.rows.release(3)
+    slow.counts.release(3)
     await running
 
 

@@ -9,8 +9,8 @@ import pytest
 from journey.calendar import Calendar
 from journey.events import TOPIC_LIVE
 from stream.agents import Writer
-from stream.batch import Output, Prepared
 from stream.poll import Place
+from stream.prepared import Output, Prepared
 from tests.unit.memory_tables import MemoryTables
 from tests.unit.test_delivery import worker
 
