@@ -51,8 +51,8 @@ ENOUGH = 30_000
 #: The same in bytes: records may be large.
 ENOUGH_BYTES = 32_000_000
 
-#: The next batch is folded while the one before is counted: taken earlier it would be written no sooner, and what comes
-#: after it later. But so much takes longer to fold than to count: it is folded while rows are still written, too.
+#: The next batch is folded just before the one before is counted: taken earlier it would be written no sooner, and what
+#: comes after it later. But so much takes longer to fold than to count: it is folded while rows are still written, too.
 MUCH = ENOUGH // 2
 
 
@@ -78,6 +78,7 @@ class Writer:
         self._unacked: defaultdict[Place, deque[Any]] = defaultdict(deque)
         self._generation: int | None = None
         self._looked_at = self._quiet_at = float("-inf")
+        self._folding_s = self._counting_s = 0.0  # of the batch before
         metrics.QUEUED.set_function(lambda: self._queued)
 
     @property
@@ -102,7 +103,7 @@ class Writer:
         written = rows
         try:
             while not self._stopping.is_set():
-                await self._until_worth_folding(rows)
+                await self._until_worth_folding(rows, written)
                 taken = await self._take()
                 self._health.turned()
                 if self._stopping.is_set():
@@ -111,7 +112,9 @@ class Writer:
                 quiet = self._quiet({(e.message.topic, e.message.partition) for e in events})
                 if not events and quiet is None:
                     continue
+                begun = time.monotonic()
                 prepared = await asyncio.to_thread(self._batches.prepare, self._polls(events), quiet)
+                self._folding_s = time.monotonic() - begun
                 await written
                 rows = asyncio.create_task(asyncio.to_thread(self._batches.write_rows, prepared))
                 written = asyncio.create_task(self._write(rows, events, prepared))
@@ -152,10 +155,12 @@ class Writer:
         silences = [self._consumer.silent_s(tp) for tp in self._app.consumer.assignment()]
         return bool(silences) and min(silences) > SILENT_S
 
-    async def _until_worth_folding(self, rows: asyncio.Future[None]) -> None:
-        """Until the rows of the batch before stand, or much is queued."""
+    async def _until_worth_folding(self, rows: asyncio.Future[None], written: asyncio.Future[None]) -> None:
+        """Until a batch that is folded from now on is ready when the one before is counted; or much is queued."""
         much = asyncio.create_task(self._much_queued.wait())
         await asyncio.wait((rows, much), return_when=asyncio.FIRST_COMPLETED)
+        spare_s = max(0.0, self._counting_s - self._folding_s)
+        await asyncio.wait((written, much), timeout=spare_s, return_when=asyncio.FIRST_COMPLETED)
         much.cancel()
 
     async def _take(self) -> list[Any]:
@@ -208,7 +213,9 @@ class Writer:
         generation = self._generation
         try:
             await rows
+            begun = time.monotonic()
             await asyncio.to_thread(self._batches.write_counts, prepared)
+            self._counting_s = time.monotonic() - begun
             await self._settle(generation, events, prepared)
         except Stopped:
             raise

@@ -119,6 +119,23 @@ async def test_what_comes_while_rows_are_written_joins_the_next_batch(
     await stopped(writer, slow, running)
 
 
+async def test_it_is_folded_as_late_as_it_is_ready_in_time(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting took a minute, and folding next to nothing: so there is time to wait for more."""
+    slow = Slow(writer, monkeypatch)
+    running = asyncio.create_task(writer.run())
+    await writer.put(event(1))
+    await asyncio.to_thread(until, lambda: slow.folded == [1])
+    writer._counting_s = 60.0
+    slow.rows.release()
+    await writer.put(event(2))
+    await asyncio.sleep(0.3)
+    await writer.put(event(3))
+    assert slow.folded == [1]
+    slow.counts.release()
+    await asyncio.to_thread(until, lambda: slow.folded == [1, 5])
+    await stopped(writer, slow, running)
+
+
 async def test_much_is_folded_while_rows_are_written(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(writer, monkeypatch)
     running = asyncio.create_task(writer.run())
