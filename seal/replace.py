@@ -1,13 +1,13 @@
 """The one statement that puts a day's rows in the place of those that stood there, and never beside them."""
 
-import threading
 from datetime import date
 
 from journey.errors import Retry
-from sql.client import Client, SameIdRuns
+from sql.alone import in_turn
+from sql.client import Client
 
-#: How long another one's statement is waited for, and how often it is looked whether it has ended; seconds.
-_WAIT_S, _EVERY_S = 60, 0.02
+#: How long another one's statement is waited for; seconds.
+_WAIT_S = 60
 
 
 def replace_day(client: Client, table: str, day: date, source: str) -> None:
@@ -17,20 +17,12 @@ def replace_day(client: Client, table: str, day: date, source: str) -> None:
     one statement of an id at a time, and this ends with the statement, whatever becomes of the client: so that is the
     lock. Retry if somebody else's does not end.
     """
-    pause = threading.Event()
-    for _ in range(int(_WAIT_S / _EVERY_S)):
-        try:
-            client.run(
-                f"ALTER TABLE {table} REPLACE PARTITION '{day.isoformat()}' FROM {source}",
-                query_id=statement_id(client, table, day),
-            )
-            return
-        except SameIdRuns:
-            pause.wait(_EVERY_S)
-    raise Retry(
+    sql = f"ALTER TABLE {table} REPLACE PARTITION '{day.isoformat()}' FROM {source}"
+    otherwise = Retry(
         f"somebody else has been publishing {day} for {_WAIT_S} seconds: see what runs in ClickHouse "
         "(system.processes), and try again"
     )
+    in_turn(lambda: client.run(sql, query_id=statement_id(client, table, day)), _WAIT_S, otherwise)
 
 
 def statement_id(client: Client, table: str, day: date) -> str:

@@ -6,14 +6,17 @@ not end by itself is a lock that ends with its holder.
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from journey.errors import Busy, Retry, TurnpathError
 from sql.client import Client, SameIdRuns
 
+T = TypeVar("T")
+
 #: How long another one's end is waited for, and how often it is looked; seconds.
-_WAIT_S, _EVERY_S = 60, 0.05
+_WAIT_S, _EVERY_S = 60, 0.02
 #: A first row at once, by which its client knows that it runs; then one now and then, by which that it still does.
 _HELD = """
 SELECT 0 UNION ALL SELECT sleepEachRow(0.05) FROM system.numbers
@@ -28,8 +31,9 @@ def alone(url: str, what: str) -> Iterator[None]:
 
     Busy if somebody else does not end. Retry, at the end, if ClickHouse did not hold the others off till then.
     """
+    busy = Busy(f"another one has been under way for {_WAIT_S} seconds ({what}): wait for its end, and try again")
     with Client(url, timeout_s=_SILENT_S) as client:
-        listener = _Listener(_begun(client, what))
+        listener = _Listener(in_turn(lambda: _begun(client, what), _WAIT_S, busy))
         listener.start()
         try:
             yield
@@ -42,19 +46,22 @@ def alone(url: str, what: str) -> Iterator[None]:
             )
 
 
-def _begun(client: Client, what: str) -> Generator[object, None, None]:
-    until = time.monotonic() + _WAIT_S
+def in_turn(begin: Callable[[], T], wait_s: float, otherwise: TurnpathError) -> T:
+    """What `begin` answers once no other statement of its query id runs; `otherwise` is raised after `wait_s`."""
+    until = time.monotonic() + wait_s
     while True:
-        rows = client.stream(_HELD, query_id=what)
         try:
-            next(rows)
-            return rows
+            return begin()
         except SameIdRuns:
             if time.monotonic() > until:
-                raise Busy(
-                    f"another one has been under way for {_WAIT_S} seconds ({what}): wait for its end, and try again"
-                ) from None
+                raise otherwise from None
             time.sleep(_EVERY_S)
+
+
+def _begun(client: Client, what: str) -> Generator[object, None, None]:
+    rows = client.stream(_HELD, query_id=what)
+    next(rows)
+    return rows
 
 
 class _Listener(threading.Thread):

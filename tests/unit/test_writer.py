@@ -121,10 +121,7 @@ async def test_what_comes_while_rows_are_written_joins_the_next_batch(
 
 async def test_it_is_folded_as_late_as_it_is_ready_in_time(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting took a minute, and folding next to nothing: so there is time to wait for more."""
-    slow = Slow(writer, monkeypatch)
-    running = asyncio.create_task(writer.run())
-    await writer.put(event(1))
-    await asyncio.to_thread(until, lambda: slow.folded == [1])
+    slow, running = await begun(writer, monkeypatch)
     writer._counting_s = 60.0
     slow.rows.release()
     await writer.put(event(2))
@@ -137,10 +134,7 @@ async def test_it_is_folded_as_late_as_it_is_ready_in_time(writer: Writer, monke
 
 
 async def test_much_is_folded_while_rows_are_written(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Slow(writer, monkeypatch)
-    running = asyncio.create_task(writer.run())
-    await writer.put(event(1))
-    await asyncio.to_thread(until, lambda: slow.folded == [1])
+    slow, running = await begun(writer, monkeypatch)
     await writer.put(event(MUCH))
     await asyncio.to_thread(until, lambda: slow.folded == [1, MUCH])
     slow.rows.release()
@@ -168,6 +162,15 @@ async def test_a_batch_that_is_given_up_is_said(writer: Writer, monkeypatch: pyt
         writer._stopping.set()
         await running
     assert [(line["event"], line["step"]) for line in said] == [("batch given up", "turns")]
+
+
+async def begun(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> tuple[Slow, asyncio.Task[None]]:
+    """A writer whose first batch, of one record, is being written."""
+    slow = Slow(writer, monkeypatch)
+    running = asyncio.create_task(writer.run())
+    await writer.put(event(1))
+    await asyncio.to_thread(until, lambda: slow.folded == [1])
+    return slow, running
 
 
 async def stopped(writer: Writer, slow: Slow, running: asyncio.Task[None]) -> None:
